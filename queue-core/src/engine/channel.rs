@@ -1,0 +1,293 @@
+//! A named queue: its configuration, and its state behind one lock.
+//!
+//! Pushing is in `push.rs`, what workers do is in `turn.rs`, shutdown in `closing.rs`; this file is what they share,
+//! and what an application asks for by name or id.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::closing::Phase;
+use super::turn::Seats;
+use super::waiters::Waiters;
+use super::{Core, Effects};
+use crate::dead::DeadJob;
+use crate::event::{Event, JobInfo};
+use crate::job::{JobId, Name};
+use crate::registry::Kind;
+use crate::retry::RetryPolicy;
+use crate::slot::{Signal, Slot};
+use crate::store::{Counts, Dead, DeadLimits, Due, Found, Remains, Store};
+
+pub(crate) struct Channel {
+    pub(super) index: usize,
+    pub(super) config: ChannelConfig,
+    pub(super) state: Mutex<ChannelState>,
+}
+
+/// The settings of a named queue, with nothing left to default.
+#[derive(Debug)]
+pub(crate) struct ChannelConfig {
+    pub(crate) name: Name,
+    pub(crate) workers: usize,
+    pub(crate) limit: usize,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) capacity: usize,
+    pub(crate) capacity_bytes: usize,
+    pub(crate) dead: DeadLimits,
+}
+
+pub(super) struct ChannelState {
+    pub(super) store: Store,
+    pub(super) phase: Phase,
+    pub(super) paused: bool,
+    pub(super) waiters: Waiters,
+    pub(super) seats: Seats,
+    /// Workers that hold an attempt: never more than the limit.
+    pub(super) busy: usize,
+    /// What the board knows of this channel.
+    pub(super) published: Option<Instant>,
+    pub(super) totals: Totals,
+    /// Jobs that shutdown gives back to the caller.
+    pub(super) taken: Vec<Remains>,
+}
+
+/// What became of the jobs so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) finished: u64,
+    pub(crate) dead: u64,
+    pub(crate) cancelled: u64,
+}
+
+/// What an application sees of a named queue's load.
+pub(crate) struct Load {
+    pub(crate) counts: Counts,
+    pub(crate) dead: usize,
+    pub(crate) workers: usize,
+    pub(crate) paused: bool,
+}
+
+/// What [`Channel::cancel`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelling {
+    Removed,
+    Asked,
+    NotFound,
+}
+
+/// What [`Channel::requeue`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Requeueing {
+    Requeued,
+    NotFound,
+    Full,
+    Closed,
+}
+
+/// At most this many wheel items are handled per hold of the lock: about 50 µs.
+const TEND_BUDGET: usize = 512;
+
+impl Channel {
+    pub(super) fn new(index: usize, config: ChannelConfig, epoch: Instant) -> Self {
+        let store = Store::new(config.name.clone(), epoch, config.dead);
+        let state = ChannelState {
+            store,
+            phase: Phase::Open,
+            paused: false,
+            waiters: Waiters::default(),
+            seats: Seats::default(),
+            busy: 0,
+            published: None,
+            totals: Totals::default(),
+            taken: Vec::new(),
+        };
+        Self { index, config, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn name(&self) -> &Name {
+        &self.config.name
+    }
+
+    pub(crate) fn config(&self) -> &ChannelConfig {
+        &self.config
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        let state = self.state.lock();
+        Load {
+            counts: state.store.counts(),
+            dead: state.store.dead().len(),
+            workers: state.seats.taken(),
+            paused: state.paused,
+        }
+    }
+
+    /// Stops or resumes the starting of jobs; running ones are left alone.
+    pub(crate) fn set_paused(&self, core: &Core, paused: bool) {
+        let effects = self.with(|state, effects| {
+            state.paused = paused;
+            self.wake_workers(state, usize::MAX, effects);
+            effects.closing = state.phase != Phase::Open;
+        });
+        effects.run(core);
+    }
+
+    /// Sees to what is due at `now`. Returns whether there is more to do at once.
+    pub(crate) fn tend(&self, core: &Core, now: Instant) -> bool {
+        let mut more = false;
+        let effects = self.with(|state, effects| {
+            let mut released = 0;
+            let (store, seats) = (&mut state.store, &state.seats);
+            more = store.advance(now, TEND_BUDGET, |due| match due {
+                Due::Released => released += 1,
+                Due::TimedOut { worker } => raise(seats.slot(worker), Signal::TimedOut, effects),
+            });
+            self.wake_workers(state, released, effects);
+            state.published = None;
+            self.publish(core, state, effects);
+        });
+        effects.run(core);
+        more
+    }
+
+    /// Removes a waiting job, or asks a running one to stop.
+    pub(crate) fn cancel(&self, core: &Core, id: JobId) -> Cancelling {
+        let mut answer = Cancelling::NotFound;
+        let effects = self.with(|state, effects| match state.store.cancel(id) {
+            Found::Nothing => {}
+            Found::Running { worker } => {
+                answer = Cancelling::Asked;
+                raise(state.seats.slot(worker), Signal::Cancel, effects);
+            }
+            Found::Waiting(remains) => {
+                answer = Cancelling::Removed;
+                state.totals.cancelled += 1;
+                core.record(effects, || Event::Cancelled(self.info_of(core, &remains)));
+                effects.remains = Some(remains);
+                self.grant_room(state, effects);
+                effects.closing = state.phase != Phase::Open;
+            }
+        });
+        effects.run(core);
+        answer
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<Arc<DeadJob>> {
+        self.state.lock().store.dead().iter().cloned().collect()
+    }
+
+    pub(crate) fn clear_dead_letters(&self) -> Vec<Dead> {
+        self.state.lock().store.purge_dead()
+    }
+
+    /// Gives a dead letter another life.
+    pub(crate) fn requeue(&self, core: &Core, id: JobId) -> Requeueing {
+        let mut answer = Requeueing::NotFound;
+        let effects = self.with(|state, effects| {
+            let Some(dead) = state.store.dead().find(id).cloned() else { return };
+            if state.phase != Phase::Open {
+                answer = Requeueing::Closed;
+                return;
+            }
+            if !self.has_room(state, 1, dead.payload.len()) {
+                answer = Requeueing::Full;
+                return;
+            }
+            state.store.requeue(id);
+            answer = Requeueing::Requeued;
+            core.record(effects, || Event::Requeued(self.info(dead.id, dead.name.clone(), 0)));
+            self.wake_workers(state, 1, effects);
+        });
+        effects.run(core);
+        answer
+    }
+
+    /// Runs `change` under the lock and gives back what is to be done after it.
+    pub(super) fn with(&self, change: impl FnOnce(&mut ChannelState, &mut Effects)) -> Effects {
+        let mut effects = Effects::default();
+        change(&mut self.state.lock(), &mut effects);
+        effects
+    }
+
+    /// Wakes up to `jobs` idle workers, as far as the limit lets them start something.
+    pub(super) fn wake_workers(&self, state: &mut ChannelState, jobs: usize, effects: &mut Effects) {
+        if state.paused && state.phase == Phase::Open {
+            return;
+        }
+        let room = self.config.limit.saturating_sub(state.busy);
+        for _ in 0..jobs.min(room).min(state.store.counts().ready) {
+            let Some(waker) = state.seats.rouse() else { return };
+            effects.wake(waker);
+        }
+    }
+
+    /// Tells the board when this channel is due, if that is earlier than it knows.
+    pub(super) fn publish(&self, core: &Core, state: &mut ChannelState, effects: &mut Effects) {
+        let Some(due) = state.store.next_due() else { return };
+        if state.published.is_some_and(|published| published <= due) {
+            return;
+        }
+        state.published = Some(due);
+        if let Some(waker) = core.board.publish(self.index, Some(due)) {
+            effects.wake(waker);
+        }
+    }
+
+    /// Whether this many more jobs and bytes may wait, grants included.
+    pub(super) fn has_room(&self, state: &ChannelState, jobs: usize, bytes: usize) -> bool {
+        let (reserved_jobs, reserved_bytes) = state.waiters.reserved();
+        let counts = state.store.counts();
+        counts.waiting() + reserved_jobs + jobs <= self.config.capacity
+            && counts.waiting_bytes + reserved_bytes + bytes <= self.config.capacity_bytes
+    }
+
+    /// Jobs have left: lets those in who wait for their room.
+    pub(super) fn grant_room(&self, state: &mut ChannelState, effects: &mut Effects) {
+        while !state.waiters.is_empty() {
+            let counts = state.store.counts();
+            let granted = state.waiters.grant(|waiters, bytes| {
+                let (jobs, reserved) = waiters.reserved();
+                counts.waiting() + jobs < self.config.capacity
+                    && counts.waiting_bytes + reserved + bytes <= self.config.capacity_bytes
+            });
+            let Some(waker) = granted else { return };
+            effects.wake(waker);
+        }
+    }
+
+    pub(super) fn info(&self, id: JobId, kind: Name, attempt: u32) -> JobInfo {
+        JobInfo { id, kind, queue: self.config.name.clone(), attempt }
+    }
+
+    pub(super) fn info_of(&self, core: &Core, remains: &Remains) -> JobInfo {
+        self.info(remains.id, name_of(core, remains), remains.attempt)
+    }
+}
+
+/// The name of the kind of a job that is gone.
+pub(super) fn name_of(core: &Core, remains: &Remains) -> Name {
+    let unknown = |kind: Kind| Name::from(format!("kind {}", kind.index()));
+    let own = remains.extras.as_ref().and_then(|extras| extras.name.clone());
+    own.or_else(|| core.kind_name(remains.kind)).unwrap_or_else(|| unknown(remains.kind))
+}
+
+pub(super) fn raise(slot: Option<&Arc<Slot>>, signal: Signal, effects: &mut Effects) {
+    if let Some(slot) = slot {
+        slot.raise(signal);
+        effects.slots.push(slot.clone());
+    }
+}
+
+/// Who runs workers where: their count per thread, or under `None` for a runtime that moves them.
+pub(super) type Scope = Option<ThreadId>;
+
+/// A worker that waits for something to do.
+pub(super) struct Idle {
+    pub(super) worker: u32,
+    pub(super) waker: Waker,
+}

@@ -1,0 +1,150 @@
+//! The engine: everything between a [`Handle`](crate::Handle) and the workers that is not generic over the runtime.
+//!
+//! ```text
+//!   Handle ── push, cancel, inspect ──▶ Core ─┬─ Channel "default" ─┬─ Store (jobs)
+//!                                             ├─ Channel "email"    ├─ idle workers, busy count
+//!   Worker ── settle and claim ───────────────┤        …            ├─ push waiters
+//!                                             │                     └─ phase (open … closed)
+//!   Timekeeper ── tend what is due ───────────┤
+//!                                             ├─ Board: when each channel is due next
+//!   shutdown ─────────────────────────────────┴─ Closing: the report, who waits for it
+//! ```
+//!
+//! One mutex per channel guards all of its state, so a job moves between store, workers and waiters in one step. What
+//! must run outside of that lock (wakers, drops of user values) is collected in [`Effects`] and run after it. Locks
+//! are taken in the order closing → channel → (board | events | registry), and never across an await.
+
+mod board;
+mod channel;
+mod closing;
+mod effects;
+mod push;
+mod turn;
+mod waiters;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use parking_lot::RwLock;
+
+pub(crate) use board::{Attendance, Board};
+pub(crate) use channel::{Cancelling, Channel, ChannelConfig, Requeueing};
+use closing::Closing;
+use effects::Effects;
+pub(crate) use push::{BatchItem, Refusal, Submission};
+pub(crate) use turn::{Ending, Seat, Turn};
+pub(crate) use waiters::Ticket;
+
+use crate::event::{Event, Subscribers};
+use crate::job::{JobId, Name};
+use crate::registry::{Kind, Registry};
+use crate::runtime::Clock;
+
+pub(crate) struct Core {
+    channels: Box<[Channel]>,
+    registry: RwLock<Registry>,
+    next_id: AtomicU64,
+    pub(crate) board: Board,
+    pub(crate) events: Subscribers,
+    pub(crate) closing: Closing,
+    clock: Box<dyn Clock>,
+    pub(crate) seed: u64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        configs: Vec<ChannelConfig>,
+        registry: Registry,
+        clock: Box<dyn Clock>,
+        seed: u64,
+    ) -> Self {
+        let epoch = clock.now();
+        let channels: Box<[_]> = configs
+            .into_iter()
+            .enumerate()
+            .map(|(index, config)| Channel::new(index, config, epoch))
+            .collect();
+        Self {
+            board: Board::new(channels.len()),
+            channels,
+            registry: RwLock::new(registry),
+            next_id: AtomicU64::new(1),
+            events: Subscribers::default(),
+            closing: Closing::default(),
+            clock,
+            seed,
+        }
+    }
+
+    pub(crate) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    pub(crate) fn channel(&self, index: usize) -> &Channel {
+        &self.channels[index]
+    }
+
+    pub(crate) fn channel_named(&self, name: &str) -> Option<&Channel> {
+        self.index_of(name).map(|index| self.channel(index))
+    }
+
+    pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
+        self.channels.iter().position(|channel| *channel.name() == *name)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+
+    /// The kind's number and its channel; a kind that is not registered runs in the default one.
+    pub(crate) fn find_kind(&self, name: &str) -> (Kind, usize) {
+        self.registry.read().find(name).unwrap_or((Kind::UNKNOWN, DEFAULT_CHANNEL))
+    }
+
+    pub(crate) fn add_kind(&self, name: &Name, channel: Option<usize>) -> Kind {
+        self.registry.write().add(name, channel, DEFAULT_CHANNEL)
+    }
+
+    /// The name of a registered kind.
+    pub(crate) fn kind_name(&self, kind: Kind) -> Option<Name> {
+        self.registry.read().name(kind)
+    }
+
+    /// The next job's id. Taken under the channel's lock, so that ids grow along every lane.
+    fn next_id(&self) -> JobId {
+        JobId::new(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Records an event where it happens; the caller's [`Effects`] wake the subscribers.
+    fn record(&self, effects: &mut Effects, event: impl FnOnce() -> Event) {
+        if self.events.any() {
+            self.events.record(&event());
+            effects.events = true;
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("channels", &self.channels.len()).finish_non_exhaustive()
+    }
+}
+
+/// The named queue that everything runs in which names no other.
+pub(crate) const DEFAULT_QUEUE: &str = "default";
+const DEFAULT_CHANNEL: usize = 0;
+
+/// Lets go of the queue when the last [`Queue`](crate::Queue) does.
+pub(crate) struct Owner(pub(crate) Arc<Core>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}

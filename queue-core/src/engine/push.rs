@@ -1,0 +1,178 @@
+//! Taking jobs in.
+
+use std::task::{Poll, Waker};
+
+use super::channel::{Channel, ChannelState};
+use super::closing::Phase;
+use super::waiters::Ticket;
+use super::{Core, Effects};
+use crate::event::Event;
+use crate::job::{JobId, JobOptions, Name};
+use crate::payload::Payload;
+use crate::registry::Kind;
+use crate::store::{Entry, Extras, When};
+
+/// A job on its way in. It keeps its parts until it is accepted, so that a refusal loses nothing.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) kind: Kind,
+    pub(crate) payload: Payload,
+    pub(crate) options: JobOptions,
+}
+
+/// Why a channel does not take a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no room, or others wait for it.
+    Full,
+    /// It could not fit even if nothing else waited.
+    TooLarge,
+    ShutDown,
+}
+
+/// One job of a batch.
+pub(crate) struct BatchItem<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) job: &'a mut Submission,
+    /// Set when the job is accepted.
+    pub(crate) id: &'a mut Option<JobId>,
+}
+
+impl Channel {
+    /// Accepts the job now, or not at all.
+    pub(crate) fn try_push(&self, core: &Core, name: &str, job: &mut Submission) -> Result<JobId, Refusal> {
+        let mut answer = Err(Refusal::Full);
+        let effects = self.with(|state, effects| {
+            answer =
+                self.admit(state, job.payload.len()).map(|()| self.accept(core, state, name, job, effects));
+        });
+        effects.run(core);
+        answer
+    }
+
+    /// Accepts the job now, or joins the line and has `waker` woken when it is this one's turn.
+    pub(crate) fn poll_push(
+        &self,
+        core: &Core,
+        name: &str,
+        job: &mut Submission,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+    ) -> Poll<Result<JobId, Refusal>> {
+        let mut answer = Poll::Pending;
+        let effects = self.with(|state, effects| {
+            let bytes = job.payload.len();
+            // Only who does not wait yet may find room: who waits is granted it in turn.
+            let admission = match *ticket {
+                Some(waiting) if state.phase == Phase::Open && !state.waiters.redeem(waiting) => {
+                    Err(Refusal::Full)
+                }
+                Some(_) if state.phase == Phase::Open => Ok(()),
+                _ => self.admit(state, bytes),
+            };
+            if admission == Err(Refusal::Full) {
+                *ticket = Some(state.waiters.wait(*ticket, bytes, waker));
+                return;
+            }
+            *ticket = None;
+            answer = Poll::Ready(admission.map(|()| self.accept(core, state, name, job, effects)));
+        });
+        effects.run(core);
+        answer
+    }
+
+    /// A push that waited is dropped: its place, or its grant, goes to the next.
+    pub(crate) fn leave_line(&self, core: &Core, ticket: Ticket) {
+        let effects = self.with(|state, effects| {
+            state.waiters.leave(ticket);
+            self.grant_room(state, effects);
+        });
+        effects.run(core);
+    }
+
+    /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says what the first
+    /// one that was not accepted was refused for.
+    pub(crate) fn push_batch<'a>(
+        &self,
+        core: &Core,
+        jobs: impl Iterator<Item = BatchItem<'a>>,
+    ) -> Result<(), Refusal> {
+        let mut answer = Ok(());
+        let effects = self.with(|state, effects| {
+            let before = state.store.counts().ready;
+            for BatchItem { name, job, id } in jobs {
+                answer = self.admit(state, job.payload.len());
+                if answer.is_err() {
+                    break;
+                }
+                *id = Some(self.insert(core, state, name, job, effects));
+            }
+            let added = state.store.counts().ready - before;
+            self.wake_workers(state, added, effects);
+            self.publish(core, state, effects);
+        });
+        effects.run(core);
+        answer
+    }
+
+    fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {
+        if state.phase != Phase::Open {
+            return Err(Refusal::ShutDown);
+        }
+        if bytes > self.config.capacity_bytes {
+            return Err(Refusal::TooLarge);
+        }
+        if !state.waiters.is_empty() || !self.has_room(state, 1, bytes) {
+            return Err(Refusal::Full);
+        }
+        Ok(())
+    }
+
+    fn accept(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        name: &str,
+        job: &mut Submission,
+        effects: &mut Effects,
+    ) -> JobId {
+        let delayed = job.options.delay.is_some();
+        let id = self.insert(core, state, name, job, effects);
+        if delayed {
+            self.publish(core, state, effects);
+        }
+        self.wake_workers(state, 1, effects);
+        id
+    }
+
+    fn insert(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        name: &str,
+        job: &mut Submission,
+        effects: &mut Effects,
+    ) -> JobId {
+        let id = core.next_id();
+        let payload = std::mem::replace(&mut job.payload, Payload::empty());
+        let mut entry = Entry::new(id, job.kind, job.options.priority, payload);
+        if job.is_special() {
+            entry.extras = Some(Box::new(Extras {
+                name: (job.kind == Kind::UNKNOWN).then(|| Name::from(name)),
+                retry: job.options.retry.take(),
+                timeout: job.options.timeout,
+                history: Vec::new(),
+            }));
+        }
+        let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
+        state.store.push(entry, when);
+        core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));
+        id
+    }
+}
+
+impl Submission {
+    fn is_special(&self) -> bool {
+        self.kind == Kind::UNKNOWN || self.options.retry.is_some() || self.options.timeout.is_some()
+    }
+}

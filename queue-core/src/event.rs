@@ -1,0 +1,222 @@
+//! Lifecycle events: what happened to which job, for whoever subscribes.
+//!
+//! A subscriber has a ring of its own. The queue never waits for it: when the ring is full the oldest event makes
+//! room and is counted as missed. Without subscribers an event costs one load.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+use event_listener::Event as Notify;
+use parking_lot::Mutex;
+
+use crate::dead::DeadReason;
+use crate::job::{JobId, Name};
+
+/// Something that happened in a queue.
+///
+/// The events of one job are in order: they are recorded where its state changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A job was accepted.
+    Pushed(JobInfo),
+    /// An attempt started.
+    Started(JobInfo),
+    /// The job is done.
+    Succeeded(JobInfo),
+    /// An attempt failed, and another one follows.
+    Retried {
+        /// The attempt that failed.
+        job: JobInfo,
+        /// What went wrong.
+        error: String,
+        /// How long until the next attempt.
+        delay: Duration,
+    },
+    /// An attempt asked to run later.
+    Snoozed {
+        /// The attempt.
+        job: JobInfo,
+        /// How much later.
+        delay: Duration,
+    },
+    /// The job became a dead letter.
+    Died {
+        /// The last attempt.
+        job: JobInfo,
+        /// Why.
+        reason: DeadReason,
+        /// What went wrong.
+        error: String,
+    },
+    /// The job was cancelled: while it waited, or by its handler's answer.
+    Cancelled(JobInfo),
+    /// The attempt was interrupted because its worker's runtime ended; the job is ready again.
+    Interrupted(JobInfo),
+    /// Shutdown gave the job back to the caller.
+    HandedBack(JobInfo),
+    /// A dead letter was given another life.
+    Requeued(JobInfo),
+    /// A dead letter was dropped because there were too many.
+    DeadLetterEvicted(JobInfo),
+    /// A worker joined this named queue.
+    WorkerStarted {
+        /// The named queue.
+        queue: Name,
+    },
+    /// A worker left this named queue: shutdown, or its runtime ended.
+    WorkerStopped {
+        /// The named queue.
+        queue: Name,
+    },
+}
+
+/// Which job, and which attempt of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobInfo {
+    /// The job's number.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: Name,
+    /// The named queue it is in.
+    pub queue: Name,
+    /// The attempt, from 0: the next one for a job that waits.
+    pub attempt: u32,
+}
+
+/// A subscriber's end of the events; made by [`Handle::subscribe`](crate::Handle::subscribe).
+///
+/// ```no_run
+/// # async fn watch(queue: queue_core::Handle) {
+/// let mut events = queue.subscribe(1024);
+/// while let Some(event) = events.recv().await {
+///     println!("{event:?}");
+/// }
+/// # }
+/// ```
+pub struct Subscription {
+    ring: Arc<Ring>,
+}
+
+impl Subscription {
+    /// The next event, or `None` once the queue is shut down and everything was read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no event.
+    pub async fn recv(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ring.events.pop() {
+                return Some(event);
+            }
+            let listener = self.ring.changed.listen();
+            let closed = self.ring.closed.load(Ordering::SeqCst);
+            if let Some(event) = self.ring.events.pop() {
+                return Some(event);
+            }
+            if closed {
+                return None;
+            }
+            listener.await;
+        }
+    }
+
+    /// The next event, if there is one now.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        self.ring.events.pop()
+    }
+
+    /// How many events were dropped because this subscriber was too slow, since it subscribed.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.ring.missed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.ring.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("unread", &self.ring.events.len())
+            .field("missed", &self.missed())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Ring {
+    events: ArrayQueue<Event>,
+    missed: AtomicU64,
+    closed: AtomicBool,
+    abandoned: AtomicBool,
+    changed: Notify,
+}
+
+/// All subscribers of a queue.
+#[derive(Default)]
+pub(crate) struct Subscribers {
+    any: AtomicBool,
+    rings: Mutex<Vec<Arc<Ring>>>,
+    closed: AtomicBool,
+}
+
+impl Subscribers {
+    pub(crate) fn subscribe(&self, capacity: usize) -> Subscription {
+        let mut rings = self.rings.lock();
+        let ring = Arc::new(Ring {
+            events: ArrayQueue::new(capacity.max(1)),
+            missed: AtomicU64::new(0),
+            closed: AtomicBool::new(self.closed.load(Ordering::SeqCst)),
+            abandoned: AtomicBool::new(false),
+            changed: Notify::new(),
+        });
+        rings.push(ring.clone());
+        self.any.store(true, Ordering::Relaxed);
+        Subscription { ring }
+    }
+
+    /// Whether anybody would see an event; ask before making one.
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Records an event and wakes nobody: call it where the state changes, and [`notify`](Self::notify) after the lock.
+    pub(crate) fn record(&self, event: &Event) {
+        let mut rings = self.rings.lock();
+        rings.retain(|ring| !ring.abandoned.load(Ordering::Relaxed));
+        self.any.store(!rings.is_empty(), Ordering::Relaxed);
+        for ring in &*rings {
+            if ring.events.force_push(event.clone()).is_some() {
+                ring.missed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Wakes the subscribers that wait.
+    pub(crate) fn notify(&self) {
+        for ring in self.snapshot() {
+            ring.changed.notify(usize::MAX);
+        }
+    }
+
+    /// No more events will come.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        for ring in self.snapshot() {
+            ring.closed.store(true, Ordering::SeqCst);
+            ring.changed.notify(usize::MAX);
+        }
+    }
+
+    fn snapshot(&self) -> Vec<Arc<Ring>> {
+        self.rings.lock().clone()
+    }
+}

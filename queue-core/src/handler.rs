@@ -1,0 +1,166 @@
+//! Handlers: what may be registered, how it is stored, and how workers find it.
+//!
+//! Whether handler futures must be `Send` is a property of the runtime, not of this crate: a [`Mode`] says how they
+//! are boxed, and the worker loop is `Send` exactly when that box is.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::job::{Job, Name};
+use crate::outcome::{BoxError, IntoOutcome, Outcome};
+use crate::registry::Kind;
+use crate::retry::RetryPolicy;
+
+/// What every handler's future becomes: an outcome or an error.
+pub type HandlerResult = Result<Outcome, BoxError>;
+
+/// A boxed handler future that may move between threads. Code that is generic over the runtime registers handlers
+/// that return this: every [`Mode`] accepts it.
+pub type SendFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
+
+/// A boxed handler future that stays on its thread.
+pub type LocalFuture = Pin<Box<dyn Future<Output = HandlerResult>>>;
+
+/// Whether the tasks of a runtime may move between threads: [`SendMode`] or [`LocalMode`].
+pub trait Mode: Accepts<SendFuture, Outcome> + sealed::Mode {}
+
+/// This mode's runtime can run handlers whose future is an `F`.
+///
+/// Implemented for every `F: Send` by [`SendMode`] and for every `F` by [`LocalMode`].
+#[diagnostic::on_unimplemented(
+    message = "this handler cannot run on the queue's runtime",
+    label = "the handler's future must be `'static` and return `Result<(), BoxError>` or `Result<Outcome, BoxError>`",
+    note = "on a work-stealing runtime it must also be `Send`; a thread-per-core or local runtime takes any future"
+)]
+pub trait Accepts<F, T>: sealed::Mode {
+    #[doc(hidden)]
+    fn erase(future: F) -> <Self as sealed::Mode>::Future;
+}
+
+/// Tasks may move between threads: handler futures must be `Send`.
+#[derive(Clone, Copy, Debug)]
+pub enum SendMode {}
+
+/// Tasks stay on the thread that started them: a handler may hold an `Rc` or a thread-bound socket across an await.
+#[derive(Clone, Copy, Debug)]
+pub enum LocalMode {}
+
+impl Mode for SendMode {}
+impl Mode for LocalMode {}
+
+impl<F, T> Accepts<F, T> for SendMode
+where
+    F: Future<Output = Result<T, BoxError>> + Send + 'static,
+    T: IntoOutcome,
+{
+    fn erase(future: F) -> SendFuture {
+        Box::pin(async move { future.await.map(IntoOutcome::into_outcome) })
+    }
+}
+
+impl<F, T> Accepts<F, T> for LocalMode
+where
+    F: Future<Output = Result<T, BoxError>> + 'static,
+    T: IntoOutcome,
+{
+    fn erase(future: F) -> LocalFuture {
+        Box::pin(async move { future.await.map(IntoOutcome::into_outcome) })
+    }
+}
+
+pub(crate) mod sealed {
+    use super::{HandlerResult, LocalFuture, LocalMode, SendFuture, SendMode, ThreadId};
+
+    pub trait Mode: 'static {
+        type Future: Future<Output = HandlerResult> + Unpin + 'static;
+
+        /// Where the workers that are started now will run: on this thread, or anywhere.
+        fn scope() -> Option<ThreadId>;
+    }
+
+    impl Mode for SendMode {
+        type Future = SendFuture;
+
+        fn scope() -> Option<ThreadId> {
+            None
+        }
+    }
+
+    impl Mode for LocalMode {
+        type Future = LocalFuture;
+
+        fn scope() -> Option<ThreadId> {
+            Some(std::thread::current().id())
+        }
+    }
+}
+
+pub(crate) type FutureOf<M> = <M as sealed::Mode>::Future;
+
+type HandlerFn<M> = dyn Fn(Job) -> FutureOf<M> + Send + Sync;
+
+/// A handler and what is particular to its kind.
+pub(crate) struct Handler<M: Mode> {
+    pub(crate) name: Name,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) run: Box<HandlerFn<M>>,
+}
+
+/// All handlers of a queue, by number of their kind.
+///
+/// Workers keep a snapshot and look at the version before each job: finding a handler touches nothing that other
+/// workers write.
+pub(crate) struct Handlers<M: Mode> {
+    version: AtomicU64,
+    table: RwLock<Snapshot<M>>,
+}
+
+pub(crate) type Snapshot<M> = Arc<Vec<Option<Arc<Handler<M>>>>>;
+
+impl<M: Mode> Handlers<M> {
+    pub(crate) fn new() -> Self {
+        Self { version: AtomicU64::new(0), table: RwLock::default() }
+    }
+
+    /// Puts a handler in place. The one it replaces is returned, so that it is dropped by the caller.
+    pub(crate) fn set(&self, kind: Kind, handler: Handler<M>) -> Option<Arc<Handler<M>>> {
+        let index = kind.index() as usize;
+        let mut table = self.table.write();
+        let table = Arc::make_mut(&mut table);
+        if table.len() <= index {
+            table.resize_with(index + 1, || None);
+        }
+        let replaced = table[index].replace(Arc::new(handler));
+        self.version.fetch_add(1, Ordering::Release);
+        replaced
+    }
+
+    /// Takes all handlers out; dropping them is the caller's.
+    pub(crate) fn clear(&self) -> Snapshot<M> {
+        let cleared = std::mem::take(&mut *self.table.write());
+        self.version.fetch_add(1, Ordering::Release);
+        cleared
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot<M> {
+        self.table.read().clone()
+    }
+}
+
+impl<M: Mode> fmt::Debug for Handlers<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.table.read().iter().flatten().map(|handler| handler.name.clone()).collect();
+        f.debug_set().entries(names).finish()
+    }
+}

@@ -1,0 +1,184 @@
+//! The bytes of a job.
+//!
+//! A payload is written once, at push, and then only read: by every attempt, by the dead letters, by
+//! whoever gets a refused job back. Small ones live inside the job record, so that pushing a typical job
+//! touches no allocator; larger ones are one shared allocation of exactly their size.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// The bytes of a job's payload: cheap to clone, never changed.
+///
+/// Dereferences to `[u8]`. Payloads made by `push` hold JSON; payloads made by
+/// [`NewJob::raw`](crate::NewJob::raw) hold whatever the caller gave.
+///
+/// ```
+/// use queue_core::Payload;
+///
+/// let payload = Payload::from(&b"[1,2,3]"[..]);
+/// assert_eq!(payload.len(), 7);
+/// assert_eq!(&payload[..], b"[1,2,3]");
+/// ```
+#[derive(Clone)]
+pub struct Payload(Repr);
+
+/// 54 bytes keep `Repr` at 56, and with it a job record at 88: a typical JSON object of one or two short
+/// fields fits, the record stays within two cache lines.
+const INLINE: usize = 54;
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Arc<[u8]>),
+}
+
+impl Payload {
+    /// Encodes a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What the value's `Serialize` implementation reports; for example a map whose keys are not strings.
+    pub(crate) fn json<T>(value: &T) -> Result<Self, serde_json::Error>
+    where
+        T: Serialize + ?Sized,
+    {
+        with_scratch(|scratch| {
+            serde_json::to_writer(&mut *scratch, value)?;
+            Ok(Self::from(&scratch[..]))
+        })
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self(Repr::Inline { len: 0, bytes: [0; INLINE] })
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer that outgrew this is freed instead of kept: one huge payload must not pin memory on a thread.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
+/// Lends the thread's encode buffer. It is taken out of its cell meanwhile, so a `Serialize`
+/// implementation that pushes a job of its own simply works with a fresh one.
+fn with_scratch<R>(encode: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let result = encode(&mut scratch);
+    if scratch.capacity() <= SCRATCH_KEPT {
+        SCRATCH.set(scratch);
+    }
+    result
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(source: &[u8]) -> Self {
+        let Ok(len) = u8::try_from(source.len()) else {
+            return Self(Repr::Shared(source.into()));
+        };
+        let mut bytes = [0; INLINE];
+        match bytes.get_mut(..source.len()) {
+            Some(room) => {
+                room.copy_from_slice(source);
+                Self(Repr::Inline { len, bytes })
+            }
+            None => Self(Repr::Shared(source.into())),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(&bytes[..])
+    }
+}
+
+impl From<String> for Payload {
+    fn from(text: String) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl From<&str> for Payload {
+    fn from(text: &str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Payload {}
+
+/// Shows text as text and the rest by length: payloads may be large, and may hold secrets in a `Debug` log
+/// only as far as their owner chose to put them there.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        match std::str::from_utf8(self) {
+            Ok(text) if text.len() <= SHOWN => write!(f, "Payload({text:?})"),
+            _ => write!(f, "Payload({} bytes)", self.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_payloads_are_inline_and_large_ones_shared() {
+        for len in [0, 1, INLINE - 1, INLINE, INLINE + 1, 255, 256, 100_000] {
+            let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
+            let payload = Payload::from(&bytes[..]);
+            assert_eq!(&payload[..], &bytes[..]);
+            assert_eq!(matches!(payload.0, Repr::Inline { .. }), len <= INLINE, "{len} bytes");
+        }
+        assert_eq!(size_of::<Payload>(), 56);
+    }
+
+    #[test]
+    fn a_nested_encode_does_not_disturb_the_outer_one() {
+        struct Nested;
+        impl Serialize for Nested {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let inner = Payload::json("inner").map_err(serde::ser::Error::custom)?;
+                serializer.serialize_u64(inner.len() as u64)
+            }
+        }
+        let payload = Payload::json(&("before", Nested, "after")).unwrap();
+        assert_eq!(&payload[..], br#"["before",7,"after"]"#);
+    }
+
+    #[test]
+    fn debug_never_prints_a_large_payload() {
+        assert_eq!(format!("{:?}", Payload::from("[1]")), r#"Payload("[1]")"#);
+        assert_eq!(format!("{:?}", Payload::from(vec![b'x'; 65])), "Payload(65 bytes)");
+        assert_eq!(format!("{:?}", Payload::from(&[0xff][..])), "Payload(1 bytes)");
+    }
+}

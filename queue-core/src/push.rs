@@ -1,0 +1,476 @@
+//! The push builders, their futures and their errors.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::current;
+use crate::engine::{BatchItem, Core, Refusal, Submission, Ticket};
+use crate::job::{EncodeError, JobId, JobOptions, Name, NewJob, Priority};
+use crate::payload::Payload;
+use crate::retry::RetryPolicy;
+
+/// A job about to be pushed; made by [`Handle::push`](crate::Handle::push). Set its options, then await it.
+#[derive(Debug)]
+#[must_use = "a push does nothing until it is awaited"]
+pub struct Push<'a> {
+    core: &'a Arc<Core>,
+    kind: Cow<'a, str>,
+    payload: Result<Payload, serde_json::Error>,
+    options: JobOptions,
+}
+
+impl<'a> Push<'a> {
+    pub(crate) fn new(
+        core: &'a Arc<Core>,
+        kind: Cow<'a, str>,
+        payload: Result<Payload, serde_json::Error>,
+    ) -> Self {
+        Self { core, kind, payload, options: JobOptions::default() }
+    }
+
+    pub(crate) fn of(core: &'a Arc<Core>, job: NewJob) -> Self {
+        let kind = Cow::Owned(job.kind.as_str().to_owned());
+        Self { core, kind, payload: Ok(job.payload), options: job.options }
+    }
+
+    /// The named queue to run in, instead of the one its kind belongs to.
+    pub fn queue(mut self, name: impl Into<Name>) -> Self {
+        self.options.queue = Some(name.into());
+        self
+    }
+
+    /// Run no earlier than this long after the push was accepted.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.options.delay = Some(delay);
+        self
+    }
+
+    /// How urgent this job is.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// The retry policy of this job alone.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.options.retry = Some(policy);
+        self
+    }
+
+    /// How long one attempt of this job may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Pushes now or not at all, without awaiting.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`], with the job given back.
+    pub fn try_push(self) -> Result<JobId, PushError> {
+        let mut ready = self.prepare()?;
+        let channel = ready.core.channel(ready.channel);
+        let pushed = channel.try_push(ready.core, &ready.kind, &mut ready.job);
+        pushed.map_err(|refusal| ready.refused(refusal))
+    }
+
+    fn prepare(self) -> Result<Ready<'a>, PushError> {
+        let Self { core, kind, payload, options } = self;
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(source) => return Err(PushError::Encode(EncodeError { kind: (*kind).into(), source })),
+        };
+        let (number, home) = core.find_kind(&kind);
+        let channel = match &options.queue {
+            None => Some(home),
+            Some(name) => core.index_of(name),
+        };
+        let mut ready = Ready {
+            core,
+            kind,
+            channel: channel.unwrap_or(home),
+            job: Submission { kind: number, payload, options },
+        };
+        match channel {
+            Some(_) => Ok(ready),
+            None => Err(PushError::UnknownQueue(Box::new(ready.take_job()))),
+        }
+    }
+}
+
+impl<'a> IntoFuture for Push<'a> {
+    type Output = Result<JobId, PushError>;
+    type IntoFuture = PushFuture<'a>;
+
+    fn into_future(self) -> PushFuture<'a> {
+        PushFuture { state: self.prepare().map_err(Some), ticket: None }
+    }
+}
+
+/// A job whose place is known.
+#[derive(Debug)]
+struct Ready<'a> {
+    core: &'a Arc<Core>,
+    kind: Cow<'a, str>,
+    channel: usize,
+    job: Submission,
+}
+
+impl Ready<'_> {
+    fn refused(&mut self, refusal: Refusal) -> PushError {
+        let job = Box::new(self.take_job());
+        match refusal {
+            Refusal::Full => PushError::Full(job),
+            Refusal::TooLarge => PushError::TooLarge(job),
+            Refusal::ShutDown => PushError::ShutDown(job),
+        }
+    }
+
+    fn take_job(&mut self) -> NewJob {
+        take_job((*self.kind).into(), &mut self.job)
+    }
+}
+
+fn take_job(kind: Name, job: &mut Submission) -> NewJob {
+    let payload = std::mem::replace(&mut job.payload, Payload::empty());
+    NewJob { kind, payload, options: std::mem::take(&mut job.options) }
+}
+
+/// A push under way; what awaiting a [`Push`] awaits.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct PushFuture<'a> {
+    /// What was wrong from the start is reported once.
+    state: Result<Ready<'a>, Option<PushError>>,
+    ticket: Option<Ticket>,
+}
+
+impl Future for PushFuture<'_> {
+    type Output = Result<JobId, PushError>;
+
+    /// # Panics
+    ///
+    /// When polled again after it has failed.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let ready = match &mut this.state {
+            Ok(ready) => ready,
+            Err(error) => {
+                return Poll::Ready(Err(error.take().expect("a push is not polled after it has failed")));
+            }
+        };
+        let channel = ready.core.channel(ready.channel);
+        let polled = if current::job_of(ready.core).is_some() {
+            Poll::Ready(channel.try_push(ready.core, &ready.kind, &mut ready.job))
+        } else {
+            channel.poll_push(ready.core, &ready.kind, &mut ready.job, &mut this.ticket, cx.waker())
+        };
+        polled.map_err(|refusal| ready.refused(refusal))
+    }
+}
+
+impl Drop for PushFuture<'_> {
+    fn drop(&mut self) {
+        if let (Ok(ready), Some(ticket)) = (&self.state, self.ticket) {
+            ready.core.channel(ready.channel).leave_line(ready.core, ticket);
+        }
+    }
+}
+
+/// Why a job was not accepted. It is given back: nothing is lost.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The queue is shut down, or its last owner is gone.
+    ShutDown(Box<NewJob>),
+    /// There is no room, or others wait for it.
+    Full(Box<NewJob>),
+    /// The payload alone is larger than the named queue's `capacity_bytes`.
+    TooLarge(Box<NewJob>),
+    /// The push names a queue that was not configured.
+    UnknownQueue(Box<NewJob>),
+    /// The payload cannot be written as JSON; there never was a job.
+    Encode(EncodeError),
+}
+
+impl PushError {
+    /// The job, to push again or to keep; `None` if its payload could not even be encoded.
+    #[must_use]
+    pub fn into_job(self) -> Option<NewJob> {
+        match self {
+            Self::ShutDown(job) | Self::Full(job) | Self::TooLarge(job) | Self::UnknownQueue(job) => {
+                Some(*job)
+            }
+            Self::Encode(_) => None,
+        }
+    }
+
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Whether the queue takes no more jobs.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self, Self::ShutDown(_))
+    }
+}
+
+impl fmt::Display for PushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ShutDown(job) => write!(f, "job {:?} was not accepted: the queue is shut down", job.kind),
+            Self::Full(job) => {
+                write!(
+                    f,
+                    "job {:?} was not accepted: the queue is full; await `push` or try again later",
+                    job.kind
+                )
+            }
+            Self::TooLarge(job) => write!(
+                f,
+                "job {:?} was not accepted: its payload of {} bytes is larger than `capacity_bytes`",
+                job.kind,
+                job.payload.len()
+            ),
+            Self::UnknownQueue(job) => write!(
+                f,
+                "job {:?} was not accepted: there is no queue named {:?}; add it with `builder.queue(..)`",
+                job.kind,
+                job.options.queue.as_deref().unwrap_or_default()
+            ),
+            Self::Encode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PushError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Encode(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// Many pushes under way; made by [`Handle::push_many`](crate::Handle::push_many).
+#[derive(Debug)]
+#[must_use = "a push does nothing until it is awaited"]
+pub struct PushMany<'a> {
+    core: &'a Arc<Core>,
+    /// Grouped by channel, in the order they came within each.
+    jobs: Vec<BatchJob>,
+    /// Everything before this is accepted.
+    done: usize,
+    ticket: Option<Ticket>,
+    /// What was wrong before anything was pushed.
+    refused: Option<(usize, Refused)>,
+}
+
+#[derive(Debug)]
+struct BatchJob {
+    /// Its place in the order they came.
+    place: usize,
+    kind: Name,
+    channel: usize,
+    job: Submission,
+    id: Option<JobId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    By(Refusal),
+    UnknownQueue,
+}
+
+impl<'a> PushMany<'a> {
+    pub(crate) fn new(core: &'a Arc<Core>, new: Vec<NewJob>) -> Self {
+        let mut refused = None;
+        let mut jobs = Vec::with_capacity(new.len());
+        for (place, NewJob { kind, payload, options }) in new.into_iter().enumerate() {
+            let (number, home) = core.find_kind(&kind);
+            let channel = options.queue.as_ref().map_or(Some(home), |name| core.index_of(name));
+            if channel.is_none() {
+                refused.get_or_insert((place, Refused::UnknownQueue));
+            }
+            let channel = channel.unwrap_or(home);
+            if payload.len() > core.channel(channel).config().capacity_bytes {
+                refused.get_or_insert((place, Refused::By(Refusal::TooLarge)));
+            }
+            let job = Submission { kind: number, payload, options };
+            jobs.push(BatchJob { place, kind, channel, job, id: None });
+        }
+        jobs.sort_by_key(|job| job.channel);
+        Self { core, jobs, done: 0, ticket: None, refused }
+    }
+
+    /// Pushes what there is room for now, without awaiting.
+    ///
+    /// # Errors
+    ///
+    /// [`PushManyError`] when it was not all.
+    pub fn try_push(mut self) -> Result<Vec<JobId>, PushManyError> {
+        match self.push_on() {
+            Ok(()) => Ok(self.ids()),
+            Err(refused) => Err(self.fail(refused)),
+        }
+    }
+
+    /// Pushes as far as there is room, channel by channel.
+    fn push_on(&mut self) -> Result<(), Refused> {
+        if let Some((_, refused)) = self.refused {
+            return Err(refused);
+        }
+        while let Some(first) = self.jobs.get(self.done) {
+            let channel = first.channel;
+            let rest = self.jobs[self.done..].iter_mut().take_while(|job| job.channel == channel);
+            let mut tried = 0;
+            let items = rest.map(|item| {
+                tried += 1;
+                BatchItem { name: &item.kind, job: &mut item.job, id: &mut item.id }
+            });
+            let pushed = self.core.channel(channel).push_batch(self.core, items);
+            self.done += tried - usize::from(pushed.is_err());
+            pushed.map_err(Refused::By)?;
+        }
+        Ok(())
+    }
+
+    /// Pushes one job, in turn.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Some(next) = self.jobs.get_mut(self.done) else { return Poll::Ready(Ok(())) };
+        let channel = self.core.channel(next.channel);
+        let polled = channel.poll_push(self.core, &next.kind, &mut next.job, &mut self.ticket, cx.waker());
+        next.id = Some(ready!(polled)?);
+        self.done += 1;
+        Poll::Ready(Ok(()))
+    }
+
+    fn ids(&mut self) -> Vec<JobId> {
+        self.jobs.sort_by_key(|job| job.place);
+        self.jobs.iter().filter_map(|job| job.id).collect()
+    }
+
+    fn fail(&mut self, refused: Refused) -> PushManyError {
+        // The job that `refused` is about: the one that was looked at last.
+        let culprit = match self.refused {
+            Some((place, _)) => Some(place),
+            None => self.jobs.get(self.done).map(|job| job.place),
+        };
+        let accepted = self.ids();
+        let mut refused_jobs = Vec::new();
+        let mut first = None;
+        for item in self.jobs.iter_mut().filter(|item| item.id.is_none()) {
+            if Some(item.place) == culprit {
+                first = Some(refused_jobs.len());
+            }
+            refused_jobs.push(take_job(item.kind.clone(), &mut item.job));
+        }
+        self.jobs.clear();
+        PushManyError { accepted, refused: refused_jobs, first: first.unwrap_or(0), reason: refused }
+    }
+}
+
+impl Future for PushMany<'_> {
+    type Output = Result<Vec<JobId>, PushManyError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let in_handler = current::job_of(this.core).is_some();
+        loop {
+            // With a ticket, the next job waits in line, and the others go on after it.
+            if this.ticket.is_none() {
+                match this.push_on() {
+                    Ok(()) => return Poll::Ready(Ok(this.ids())),
+                    Err(Refused::By(Refusal::Full)) if !in_handler => {}
+                    Err(refused) => return Poll::Ready(Err(this.fail(refused))),
+                }
+            }
+            if let Err(refusal) = ready!(this.poll_next(cx)) {
+                return Poll::Ready(Err(this.fail(Refused::By(refusal))));
+            }
+        }
+    }
+}
+
+impl Drop for PushMany<'_> {
+    fn drop(&mut self) {
+        if let (Some(ticket), Some(next)) = (self.ticket, self.jobs.get(self.done)) {
+            self.core.channel(next.channel).leave_line(self.core, ticket);
+        }
+    }
+}
+
+/// Not all jobs of a batch were accepted. The others are given back: nothing is lost.
+#[derive(Debug)]
+pub struct PushManyError {
+    accepted: Vec<JobId>,
+    refused: Vec<NewJob>,
+    /// Which of the refused ones the reason is about.
+    first: usize,
+    reason: Refused,
+}
+
+impl PushManyError {
+    /// The numbers of the jobs that were accepted, in the order in which they came.
+    #[must_use]
+    pub fn accepted(&self) -> &[JobId] {
+        &self.accepted
+    }
+
+    /// The jobs that were not, in the order in which they came.
+    #[must_use]
+    pub fn refused(&self) -> &[NewJob] {
+        &self.refused
+    }
+
+    /// The jobs that were not accepted, to push again or to keep.
+    #[must_use]
+    pub fn into_refused(self) -> Vec<NewJob> {
+        self.refused
+    }
+
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.reason, Refused::By(Refusal::Full))
+    }
+
+    /// Whether the queue takes no more jobs.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        matches!(self.reason, Refused::By(Refusal::ShutDown))
+    }
+}
+
+impl fmt::Display for PushManyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (refused, all) = (self.refused.len(), self.refused.len() + self.accepted.len());
+        write!(f, "{refused} of {all} jobs were not accepted: ")?;
+        let job = self.refused.get(self.first);
+        match self.reason {
+            Refused::By(Refusal::Full) => {
+                f.write_str("the queue is full; await `push_many` or try again later")
+            }
+            Refused::By(Refusal::ShutDown) => f.write_str("the queue is shut down"),
+            Refused::By(Refusal::TooLarge) => {
+                let bytes = job.map_or(0, |job| job.payload.len());
+                write!(f, "a payload of {bytes} bytes is larger than `capacity_bytes`")
+            }
+            Refused::UnknownQueue => {
+                let name = job.and_then(|job| job.options.queue.as_deref()).unwrap_or_default();
+                write!(f, "there is no queue named {name:?}; add it with `builder.queue(..)`")
+            }
+        }
+    }
+}
+
+impl Error for PushManyError {}

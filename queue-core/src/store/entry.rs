@@ -1,0 +1,207 @@
+//! One job as the store holds it: 88 bytes, payload included when it is small.
+
+use std::time::{Duration, SystemTime};
+
+use super::slab::{NONE, Record};
+use super::transition::State;
+use super::wheel::Place;
+use crate::dead::AttemptError;
+use crate::job::{JobId, Name, Priority};
+use crate::payload::Payload;
+use crate::registry::Kind;
+use crate::retry::RetryPolicy;
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: JobId,
+    pub(crate) payload: Payload,
+    /// What few jobs have, so that the others do not pay for it.
+    pub(crate) extras: Option<Box<Extras>>,
+    /// The number of the next or current attempt, from 0.
+    pub(crate) attempt: u32,
+    /// Ready: next and previous in the lane. Delayed, or running with a timeout: place in the wheel. Running
+    /// without a timeout: the worker. Vacant: the next vacant record.
+    link: [u32; 2],
+    tag: Tag,
+}
+
+/// The rare parts of a job.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// The name of a kind that was not registered when the job was pushed.
+    pub(crate) name: Option<Name>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) history: Vec<AttemptError>,
+}
+
+/// The errors of this many attempts are kept, the latest: a job that is retried for ever must not grow for ever.
+pub(crate) const HISTORY_LIMIT: usize = 100;
+
+impl Entry {
+    pub(crate) fn new(id: JobId, kind: Kind, priority: Priority, payload: Payload) -> Self {
+        Self { id, payload, extras: None, attempt: 0, link: [NONE; 2], tag: Tag::new(kind, priority) }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.tag.kind()
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        self.tag.priority()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.tag.state()
+    }
+
+    pub(crate) fn set_state(&mut self, state: State) {
+        self.tag.set_state(state);
+    }
+
+    /// Whether a running job has a deadline in the wheel.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.tag.is_armed()
+    }
+
+    pub(crate) fn set_armed(&mut self, armed: bool) {
+        self.tag.set_armed(armed);
+    }
+
+    pub(crate) fn next(&self) -> u32 {
+        self.link[0]
+    }
+
+    pub(crate) fn set_next(&mut self, key: u32) {
+        self.link[0] = key;
+    }
+
+    pub(crate) fn previous(&self) -> u32 {
+        self.link[1]
+    }
+
+    pub(crate) fn set_previous(&mut self, key: u32) {
+        self.link[1] = key;
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place { slot: self.link[0], position: self.link[1] }
+    }
+
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.link = [place.slot, place.position];
+    }
+
+    /// The worker of a running job without a timeout.
+    pub(crate) fn worker(&self) -> u32 {
+        self.link[0]
+    }
+
+    pub(crate) fn set_worker(&mut self, worker: u32) {
+        self.link[0] = worker;
+    }
+
+    pub(crate) fn remember(&mut self, error: String, at: SystemTime) {
+        let attempt = self.attempt;
+        let history = &mut self.extras.get_or_insert_default().history;
+        if history.len() == HISTORY_LIMIT {
+            history.remove(0);
+        }
+        history.push(AttemptError { attempt, error, at });
+    }
+}
+
+impl Record for Entry {
+    fn vacant(next: u32) -> Self {
+        let mut entry = Self::new(JobId::new(0), Kind::UNKNOWN, Priority::default(), Payload::empty());
+        entry.link[0] = next;
+        entry.set_state(State::Gone);
+        entry
+    }
+
+    fn next_vacant(&self) -> u32 {
+        self.link[0]
+    }
+}
+
+/// Kind, priority, state and the armed mark in one word.
+#[derive(Clone, Copy, Debug)]
+struct Tag(u32);
+
+const PRIORITY_SHIFT: u32 = Kind::BITS;
+const STATE_SHIFT: u32 = PRIORITY_SHIFT + 4;
+const ARMED: u32 = 1 << 31;
+
+const STATES: [State; 5] = [State::Ready, State::Delayed, State::Running, State::Dead, State::Gone];
+
+impl Tag {
+    fn new(kind: Kind, priority: Priority) -> Self {
+        Self(kind.index() | u32::from(priority.level()) << PRIORITY_SHIFT)
+    }
+
+    fn kind(self) -> Kind {
+        Kind::from_index(self.0 & Kind::UNKNOWN.index())
+    }
+
+    fn priority(self) -> Priority {
+        Priority::saturating((self.0 >> PRIORITY_SHIFT & 0xf) as u8)
+    }
+
+    fn state(self) -> State {
+        STATES[(self.0 >> STATE_SHIFT & 0x7) as usize]
+    }
+
+    fn set_state(&mut self, state: State) {
+        let code = STATES.iter().position(|known| *known == state).unwrap_or(0);
+        self.0 = self.0 & !(0x7 << STATE_SHIFT) | (code as u32) << STATE_SHIFT;
+    }
+
+    fn is_armed(self) -> bool {
+        self.0 & ARMED != 0
+    }
+
+    fn set_armed(&mut self, armed: bool) {
+        self.0 = if armed { self.0 | ARMED } else { self.0 & !ARMED };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_88_bytes() {
+        assert_eq!(size_of::<Entry>(), 88);
+    }
+
+    #[test]
+    fn the_parts_of_a_tag_do_not_touch_each_other() {
+        for kind in [Kind::from_index(0), Kind::from_index(1234), Kind::UNKNOWN] {
+            for priority in [Priority::HIGHEST, Priority::NORMAL, Priority::LOWEST] {
+                let mut entry = Entry::new(JobId::new(7), kind, priority, Payload::empty());
+                for state in STATES {
+                    for armed in [true, false] {
+                        entry.set_state(state);
+                        entry.set_armed(armed);
+                        assert_eq!(
+                            (entry.kind(), entry.priority(), entry.state(), entry.is_armed()),
+                            (kind, priority, state, armed)
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_history_of_a_job_is_bounded() {
+        let mut entry = Entry::new(JobId::new(7), Kind::UNKNOWN, Priority::NORMAL, Payload::empty());
+        for attempt in 0..150 {
+            entry.attempt = attempt;
+            entry.remember(format!("error {attempt}"), SystemTime::UNIX_EPOCH);
+        }
+        let history = &entry.extras.as_ref().unwrap().history;
+        assert_eq!(history.len(), HISTORY_LIMIT);
+        assert_eq!((history[0].attempt, history[99].attempt), (50, 149));
+    }
+}

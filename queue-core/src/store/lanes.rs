@@ -1,0 +1,196 @@
+//! The ready jobs of a named queue: one first-in-first-out lane per priority, linked through the entries.
+//!
+//! The most urgent lane goes first, and ageing keeps it from starving the others: whenever a job is taken, every
+//! less urgent lane with something in it has been passed over once more, and a lane that was passed over
+//! [`PATIENCE`] times goes next. Ageing by turns instead of by time needs no clock, and holds up when it matters:
+//! with ageing by time, a backlog older than a few steps is all equally urgent, and priorities mean nothing just
+//! when the queue is overloaded.
+
+use super::entry::Entry;
+use super::slab::{NONE, Slab};
+use crate::job::Priority;
+
+/// How often a lane is passed over before it gets a turn: a starved priority still has one start in 33.
+pub(crate) const PATIENCE: u16 = 32;
+
+const LANES: usize = Priority::LEVELS;
+
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    /// Bit n: lane n has something in it.
+    occupied: u16,
+    lanes: [Lane; LANES],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    head: u32,
+    tail: u32,
+    passed_over: u16,
+}
+
+impl Lanes {
+    pub(crate) fn new() -> Self {
+        Self { occupied: 0, lanes: [Lane { head: NONE, tail: NONE, passed_over: 0 }; LANES] }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
+    /// Appends a job to its lane.
+    pub(crate) fn push_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
+        let lane = self.enter(key, entries);
+        let tail = std::mem::replace(&mut lane.tail, key);
+        if tail == NONE {
+            lane.head = key;
+        } else {
+            entries[tail].set_next(key);
+        }
+        entries[key].set_previous(tail);
+        entries[key].set_next(NONE);
+    }
+
+    /// Puts a job that was interrupted back at the front of its lane.
+    pub(crate) fn push_front(&mut self, key: u32, entries: &mut Slab<Entry>) {
+        let lane = self.enter(key, entries);
+        let head = std::mem::replace(&mut lane.head, key);
+        if head == NONE {
+            lane.tail = key;
+        } else {
+            entries[head].set_previous(key);
+        }
+        entries[key].set_next(head);
+        entries[key].set_previous(NONE);
+    }
+
+    /// Takes the job whose turn it is.
+    pub(crate) fn pop(&mut self, entries: &mut Slab<Entry>) -> Option<u32> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let chosen = if self.occupied.is_power_of_two() {
+            self.occupied.trailing_zeros() as usize
+        } else {
+            self.choose()
+        };
+        let key = self.lanes[chosen].head;
+        self.unlink(key, chosen, entries);
+        Some(key)
+    }
+
+    /// Takes a job out from wherever it stands.
+    pub(crate) fn remove(&mut self, key: u32, entries: &mut Slab<Entry>) {
+        let lane = lane_of(key, entries);
+        self.unlink(key, lane, entries);
+    }
+
+    /// Several lanes have something: the one that has waited too long, else the most urgent.
+    fn choose(&mut self) -> usize {
+        let occupied = self.occupied;
+        let waiting = (0..LANES).filter(move |lane| occupied & 1 << lane != 0);
+        let aged = waiting
+            .clone()
+            .filter(|lane| self.lanes[*lane].passed_over >= PATIENCE)
+            .max_by_key(|lane| self.lanes[*lane].passed_over);
+        let chosen = aged.unwrap_or(occupied.trailing_zeros() as usize);
+        self.lanes[chosen].passed_over = 0;
+        for lane in waiting.filter(|lane| *lane > chosen) {
+            let lane = &mut self.lanes[lane];
+            lane.passed_over = lane.passed_over.saturating_add(1);
+        }
+        chosen
+    }
+
+    fn enter(&mut self, key: u32, entries: &Slab<Entry>) -> &mut Lane {
+        let lane = lane_of(key, entries);
+        self.occupied |= 1 << lane;
+        &mut self.lanes[lane]
+    }
+
+    fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
+        let (next, previous) = (entries[key].next(), entries[key].previous());
+        let ends = &mut self.lanes[lane];
+        match previous {
+            NONE => ends.head = next,
+            previous => entries[previous].set_next(next),
+        }
+        match next {
+            NONE => ends.tail = previous,
+            next => entries[next].set_previous(previous),
+        }
+        if ends.head == NONE {
+            self.occupied &= !(1 << lane);
+            ends.passed_over = 0;
+        }
+    }
+}
+
+fn lane_of(key: u32, entries: &Slab<Entry>) -> usize {
+    usize::from(entries[key].priority().level())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::JobId;
+    use crate::payload::Payload;
+    use crate::registry::Kind;
+
+    fn entry(id: u64, priority: u8) -> Entry {
+        Entry::new(JobId::new(id), Kind::UNKNOWN, Priority::new(priority).unwrap(), Payload::empty())
+    }
+
+    fn push(lanes: &mut Lanes, entries: &mut Slab<Entry>, id: u64, priority: u8) -> u32 {
+        let key = entries.insert(entry(id, priority));
+        lanes.push_back(key, entries);
+        key
+    }
+
+    fn pop(lanes: &mut Lanes, entries: &mut Slab<Entry>) -> Option<u64> {
+        lanes.pop(entries).map(|key| entries.remove(key).id.as_u64())
+    }
+
+    #[test]
+    fn urgent_lanes_go_first_and_each_lane_keeps_its_order() {
+        let (mut lanes, mut entries) = (Lanes::new(), Slab::new());
+        for (id, priority) in [(1, 5), (2, 0), (3, 5), (4, 9), (5, 0)] {
+            push(&mut lanes, &mut entries, id, priority);
+        }
+        let order: Vec<_> = std::iter::from_fn(|| pop(&mut lanes, &mut entries)).collect();
+        assert_eq!(order, [2, 5, 1, 3, 4]);
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn removal_works_at_the_head_in_the_middle_and_at_the_tail() {
+        for removed in 0..5usize {
+            let (mut lanes, mut entries) = (Lanes::new(), Slab::new());
+            let keys: Vec<_> = (0..5).map(|id| push(&mut lanes, &mut entries, id, 3)).collect();
+            lanes.remove(keys[removed], &mut entries);
+            lanes.push_front(keys[removed], &mut entries);
+            let order: Vec<_> = std::iter::from_fn(|| pop(&mut lanes, &mut entries)).collect();
+            let mut expected: Vec<u64> = (0..5).filter(|id| *id != removed as u64).collect();
+            expected.insert(0, removed as u64);
+            assert_eq!(order, expected);
+        }
+    }
+
+    #[test]
+    fn no_priority_starves() {
+        let (mut lanes, mut entries) = (Lanes::new(), Slab::new());
+        for priority in 1..10 {
+            push(&mut lanes, &mut entries, u64::from(priority), priority);
+        }
+        let mut starts = Vec::new();
+        for turn in 0..100 {
+            push(&mut lanes, &mut entries, 1000 + turn, 0);
+            starts.push(pop(&mut lanes, &mut entries).unwrap());
+        }
+        for priority in 1..10 {
+            let turn = starts.iter().position(|id| *id == priority).expect("every priority gets a turn");
+            assert!(turn <= usize::from(PATIENCE) + LANES, "priority {priority} started in turn {turn}");
+        }
+        assert!(starts[..PATIENCE as usize].iter().all(|id| *id >= 1000), "urgent jobs go first until then");
+    }
+}

@@ -1,0 +1,485 @@
+//! The memory store: the jobs of one named queue, as a state machine.
+//!
+//! It has no clock, no async, no randomness and no lock: `now` is an argument, and its owner (`engine/channel.rs`)
+//! keeps it behind a mutex. What must hold after every call:
+//!
+//! - every job is in exactly one place: a lane (ready), the wheel (delayed), with a worker (running), or among the
+//!   dead letters;
+//! - every change of state is one that [`transition`] allows;
+//! - an attempt is settled by who holds its [`Lease`], once; a stale lease changes nothing;
+//! - nothing of the user's is dropped in here: what a job leaves behind is handed out as [`Remains`].
+
+mod dead_letters;
+mod entry;
+mod index;
+mod lanes;
+mod slab;
+mod transition;
+mod wheel;
+
+use std::time::{Duration, Instant, SystemTime};
+
+pub(crate) use dead_letters::{Dead, DeadLetters, DeadLimits};
+pub(crate) use entry::{Entry, Extras};
+use index::Index;
+use lanes::Lanes;
+use slab::Slab;
+use transition::{State, Verb};
+use wheel::{Item, Place, Places, Step, Wheel};
+
+use crate::dead::{DeadJob, DeadReason};
+use crate::job::{JobId, Name, Priority};
+use crate::payload::Payload;
+use crate::registry::Kind;
+use crate::retry::RetryPolicy;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    queue: Name,
+    epoch: Instant,
+    entries: Slab<Entry>,
+    index: Index,
+    lanes: Lanes,
+    wheel: Wheel,
+    dead: DeadLetters,
+    counts: Counts,
+}
+
+/// How many jobs are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) ready: usize,
+    pub(crate) delayed: usize,
+    pub(crate) running: usize,
+    /// Payload bytes of ready and delayed jobs.
+    pub(crate) waiting_bytes: usize,
+}
+
+impl Counts {
+    pub(crate) fn waiting(self) -> usize {
+        self.ready + self.delayed
+    }
+}
+
+/// When a job may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    Now,
+    At(Instant),
+    /// Past the end of time: held, and harms nobody.
+    Never,
+}
+
+impl When {
+    pub(crate) fn after(delay: Duration, now: impl FnOnce() -> Instant) -> Self {
+        if delay.is_zero() {
+            return Self::Now;
+        }
+        now().checked_add(delay).map_or(Self::Never, Self::At)
+    }
+}
+
+/// The right to settle one attempt: it is good once, and for this attempt only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) key: u32,
+    pub(crate) id: JobId,
+    pub(crate) attempt: u32,
+}
+
+/// A job on its way to a handler.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) lease: Lease,
+    pub(crate) kind: Kind,
+    pub(crate) priority: Priority,
+    pub(crate) payload: Payload,
+    /// The name of a kind that was unknown at push.
+    pub(crate) name: Option<Name>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// How an attempt is settled.
+#[derive(Debug)]
+pub(crate) enum Settle {
+    Done,
+    Cancel,
+    Retry { when: When, error: String, at: SystemTime },
+    Snooze { when: When },
+    HandBack,
+    Bury { name: Name, reason: DeadReason, error: String, at: SystemTime },
+}
+
+impl Settle {
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Done => Verb::Done,
+            Self::Cancel => Verb::Cancel,
+            Self::Retry { .. } => Verb::Retry,
+            Self::Snooze { .. } => Verb::Snooze,
+            Self::HandBack => Verb::HandBack,
+            Self::Bury { .. } => Verb::Bury,
+        }
+    }
+}
+
+/// What a settled attempt leaves behind.
+#[derive(Debug)]
+#[must_use = "drop it outside of the lock"]
+pub(crate) enum Settled {
+    /// The job waits for its next attempt.
+    Kept,
+    /// The job is gone.
+    Gone(Remains),
+    /// The job is a dead letter, and these older ones had to make room.
+    Buried { evicted: Vec<Dead> },
+}
+
+/// What a job that is gone leaves behind. It may hold values whose `Drop` is the user's, so it is dropped by the
+/// caller, outside of the lock.
+#[derive(Debug)]
+#[must_use = "drop it outside of the lock"]
+pub(crate) struct Remains {
+    pub(crate) id: JobId,
+    pub(crate) attempt: u32,
+    pub(crate) kind: Kind,
+    pub(crate) priority: Priority,
+    pub(crate) payload: Payload,
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// The lease is not the current one: the attempt was settled before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stale;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A delayed job became ready.
+    Released,
+    /// The attempt that this worker runs has used up its time.
+    TimedOut { worker: u32 },
+}
+
+/// What [`Store::cancel`] found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It was waiting and is gone now.
+    Waiting(Remains),
+    /// This worker runs it.
+    Running { worker: u32 },
+    /// It is not here, or a dead letter.
+    Nothing,
+}
+
+impl Store {
+    pub(crate) fn new(queue: Name, epoch: Instant, dead: DeadLimits) -> Self {
+        Self {
+            queue,
+            epoch,
+            entries: Slab::new(),
+            index: Index::default(),
+            lanes: Lanes::new(),
+            wheel: Wheel::default(),
+            dead: DeadLetters::new(dead),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    pub(crate) fn dead(&self) -> &DeadLetters {
+        &self.dead
+    }
+
+    /// Adds a job: to the back of its lane, or to the wheel.
+    pub(crate) fn push(&mut self, mut entry: Entry, when: When) {
+        let id = entry.id;
+        let state = if when == When::Now { State::Ready } else { State::Delayed };
+        entry.set_state(state);
+        self.count(state, entry.payload.len(), 1);
+        let key = self.entries.insert(entry);
+        self.index.insert(id, key);
+        self.enter(key, when);
+    }
+
+    /// Takes the job whose turn it is, for `worker`.
+    pub(crate) fn claim(&mut self, worker: u32) -> Option<Claim> {
+        let key = self.lanes.pop(&mut self.entries)?;
+        self.step(key, Verb::Claim);
+        let entry = &mut self.entries[key];
+        entry.set_worker(worker);
+        let extras = entry.extras.as_deref();
+        Some(Claim {
+            lease: Lease { key, id: entry.id, attempt: entry.attempt },
+            kind: entry.kind(),
+            priority: entry.priority(),
+            payload: entry.payload.clone(),
+            name: extras.and_then(|extras| extras.name.clone()),
+            retry: extras.and_then(|extras| extras.retry.clone()),
+            timeout: extras.and_then(|extras| extras.timeout),
+        })
+    }
+
+    /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker.
+    pub(crate) fn arm(&mut self, lease: Lease, deadline: Instant) {
+        if !self.is_current(lease) {
+            return;
+        }
+        let due = self.nanos(deadline);
+        let entry = &mut self.entries[lease.key];
+        let worker = entry.worker();
+        entry.set_armed(true);
+        self.wheel.insert(Item { due, key: lease.key, tag: worker }, &mut self.entries);
+    }
+
+    /// Ends an attempt, if `lease` is its current one.
+    pub(crate) fn settle(&mut self, lease: Lease, settle: Settle) -> Result<Settled, Stale> {
+        if !self.is_current(lease) {
+            return Err(Stale);
+        }
+        let key = lease.key;
+        self.disarm(key);
+        self.step(key, settle.verb());
+        Ok(match settle {
+            Settle::Done | Settle::Cancel => Settled::Gone(self.vacate(key)),
+            Settle::HandBack => {
+                self.lanes.push_front(key, &mut self.entries);
+                Settled::Kept
+            }
+            Settle::Snooze { when } => {
+                self.wait(key, when);
+                Settled::Kept
+            }
+            Settle::Retry { when, error, at } => {
+                let entry = &mut self.entries[key];
+                entry.remember(error, at);
+                entry.attempt = entry.attempt.saturating_add(1);
+                self.wait(key, when);
+                Settled::Kept
+            }
+            Settle::Bury { name, reason, error, at } => {
+                self.entries[key].remember(error.clone(), at);
+                let remains = self.vacate(key);
+                Settled::Buried { evicted: self.bury(remains, name, reason, error, at) }
+            }
+        })
+    }
+
+    /// Does a bounded piece of work for the time `now`: at most `budget` items. Says what became due, one by one, and
+    /// returns whether there may be more.
+    pub(crate) fn advance(&mut self, now: Instant, budget: usize, mut due: impl FnMut(Due)) -> bool {
+        let now = self.nanos(now);
+        for _ in 0..budget {
+            match self.wheel.advance(now, &mut self.entries) {
+                Step::Idle => return false,
+                Step::Moved => {}
+                Step::Due(item) if self.entries[item.key].state() == State::Delayed => {
+                    self.step(item.key, Verb::Release);
+                    self.lanes.push_back(item.key, &mut self.entries);
+                    due(Due::Released);
+                }
+                Step::Due(item) => {
+                    let entry = &mut self.entries[item.key];
+                    entry.set_armed(false);
+                    entry.set_worker(item.tag);
+                    due(Due::TimedOut { worker: item.tag });
+                }
+            }
+        }
+        true
+    }
+
+    /// When [`advance`](Self::advance) has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let nanos = self.wheel.next_due().filter(|nanos| *nanos < u64::MAX)?;
+        self.epoch.checked_add(Duration::from_nanos(nanos))
+    }
+
+    /// Removes a waiting job, or says who runs it.
+    pub(crate) fn cancel(&mut self, id: JobId) -> Found {
+        let Some(key) = self.index.find(id) else { return Found::Nothing };
+        if self.entries[key].state() == State::Running {
+            return Found::Running { worker: self.worker_of(key) };
+        }
+        Found::Waiting(self.remove_waiting(key, Verb::Cancel))
+    }
+
+    /// Removes a waiting job, to give it back to the caller.
+    pub(crate) fn take(&mut self, id: JobId) -> Option<Remains> {
+        let key = self.index.find(id).filter(|key| self.entries[*key].state() != State::Running)?;
+        Some(self.remove_waiting(key, Verb::TakeBack))
+    }
+
+    /// Removes every ready job, in the order in which they would have run.
+    pub(crate) fn take_ready(&mut self) -> Vec<Remains> {
+        let mut taken = Vec::with_capacity(self.counts.ready);
+        while let Some(key) = self.lanes.pop(&mut self.entries) {
+            self.step(key, Verb::TakeBack);
+            taken.push(self.vacate(key));
+        }
+        taken
+    }
+
+    /// Removes every delayed job, in order of id.
+    pub(crate) fn take_delayed(&mut self) -> Vec<Remains> {
+        let mut keys: Vec<_> =
+            self.wheel.keys().filter(|key| self.entries[*key].state() == State::Delayed).collect();
+        keys.sort_by_key(|key| self.entries[*key].id);
+        keys.into_iter().map(|key| self.remove_waiting(key, Verb::TakeBack)).collect()
+    }
+
+    /// Gives the dead letter `id` another life, with its attempts counted from 0 again.
+    pub(crate) fn requeue(&mut self, id: JobId) -> bool {
+        let Some(dead) = self.dead.take(id) else { return false };
+        debug_assert_eq!(transition::next(State::Dead, Verb::Requeue), Some(State::Ready));
+        self.push(dead.into_entry(), When::Now);
+        true
+    }
+
+    /// Drops all dead letters; the caller lets go of them outside of the lock.
+    pub(crate) fn purge_dead(&mut self) -> Vec<Dead> {
+        debug_assert_eq!(transition::next(State::Dead, Verb::Purge), Some(State::Gone));
+        self.dead.take_all()
+    }
+
+    /// Which jobs run, and on which worker.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (JobId, u32)> {
+        let running = self.index.iter().filter(|(_, key)| self.entries[*key].state() == State::Running);
+        running.map(|(id, key)| (id, self.worker_of(key)))
+    }
+
+    fn bury(
+        &mut self,
+        remains: Remains,
+        name: Name,
+        reason: DeadReason,
+        error: String,
+        at: SystemTime,
+    ) -> Vec<Dead> {
+        let mut extras = remains.extras;
+        let job = DeadJob {
+            id: remains.id,
+            name,
+            queue: self.queue.clone(),
+            payload: remains.payload,
+            priority: remains.priority,
+            attempts: remains.attempt.saturating_add(u32::from(reason != DeadReason::NoHandler)),
+            error,
+            reason,
+            failed_at: at,
+            history: extras.as_mut().map(|extras| std::mem::take(&mut extras.history)).unwrap_or_default(),
+        };
+        self.dead.push(Dead::new(job, remains.kind, extras))
+    }
+
+    /// The one place where a job changes its state, and the counts with it.
+    fn step(&mut self, key: u32, verb: Verb) {
+        let entry = &mut self.entries[key];
+        let (from, bytes) = (entry.state(), entry.payload.len());
+        let to = transition::next(from, verb)
+            .unwrap_or_else(|| panic!("{verb:?} does not apply to a {from:?} job"));
+        entry.set_state(to);
+        self.count(from, bytes, -1);
+        self.count(to, bytes, 1);
+    }
+
+    fn count(&mut self, state: State, bytes: usize, by: isize) {
+        let add = |count: &mut usize, by| *count = count.wrapping_add_signed(by);
+        match state {
+            State::Ready => add(&mut self.counts.ready, by),
+            State::Delayed => add(&mut self.counts.delayed, by),
+            State::Running => return add(&mut self.counts.running, by),
+            State::Dead | State::Gone => return,
+        }
+        add(&mut self.counts.waiting_bytes, by.signum() * bytes.cast_signed());
+    }
+
+    /// A delayed job starts to wait; one without a delay goes straight on to the back of its lane.
+    fn wait(&mut self, key: u32, when: When) {
+        if when == When::Now {
+            self.step(key, Verb::Release);
+        }
+        self.enter(key, when);
+    }
+
+    fn enter(&mut self, key: u32, when: When) {
+        let due = match when {
+            When::Now => return self.lanes.push_back(key, &mut self.entries),
+            When::At(due) => self.nanos(due),
+            When::Never => u64::MAX,
+        };
+        self.wheel.insert(Item { due, key, tag: 0 }, &mut self.entries);
+    }
+
+    fn remove_waiting(&mut self, key: u32, verb: Verb) -> Remains {
+        if self.entries[key].state() == State::Ready {
+            self.lanes.remove(key, &mut self.entries);
+        } else {
+            self.wheel.remove(self.entries[key].place(), &mut self.entries);
+        }
+        self.step(key, verb);
+        self.vacate(key)
+    }
+
+    fn is_current(&self, lease: Lease) -> bool {
+        if self.index.find(lease.id) != Some(lease.key) {
+            return false;
+        }
+        let entry = &self.entries[lease.key];
+        entry.state() == State::Running && entry.attempt == lease.attempt
+    }
+
+    fn worker_of(&self, key: u32) -> u32 {
+        let entry = &self.entries[key];
+        if entry.is_armed() {
+            return self.wheel.get(entry.place()).map_or(slab::NONE, |item| item.tag);
+        }
+        entry.worker()
+    }
+
+    fn disarm(&mut self, key: u32) {
+        if self.entries[key].is_armed() {
+            self.wheel.remove(self.entries[key].place(), &mut self.entries);
+            self.entries[key].set_armed(false);
+        }
+    }
+
+    fn vacate(&mut self, key: u32) -> Remains {
+        let entry = self.entries.remove(key);
+        self.index.remove(entry.id);
+        Remains {
+            id: entry.id,
+            attempt: entry.attempt,
+            kind: entry.kind(),
+            priority: entry.priority(),
+            payload: entry.payload,
+            extras: entry.extras,
+        }
+    }
+
+    fn nanos(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Places for Slab<Entry> {
+    fn placed(&mut self, key: u32, place: Place) {
+        self[key].set_place(place);
+    }
+
+    fn order(&self, key: u32) -> u64 {
+        self[key].id.as_u64()
+    }
+}
+
+#[cfg(test)]
+mod tests;

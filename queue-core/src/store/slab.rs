@@ -1,0 +1,126 @@
+//! Storage for records under small keys, in chunks: growing never moves what is there, so that one push among a
+//! million costs no more than any other.
+
+use std::ops::{Index, IndexMut};
+
+const CHUNK_BITS: u32 = 8;
+const CHUNK: usize = 1 << CHUNK_BITS;
+
+/// What can lie in a [`Slab`]: a vacant record must have room for the number of the next vacant one.
+pub(crate) trait Record {
+    fn vacant(next: u32) -> Self;
+    fn next_vacant(&self) -> u32;
+}
+
+/// No key: ends every chain of keys.
+pub(crate) const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    chunks: Vec<Vec<T>>,
+    vacant: u32,
+    len: usize,
+}
+
+impl<T: Record> Slab<T> {
+    pub(crate) fn new() -> Self {
+        Self { chunks: Vec::new(), vacant: NONE, len: 0 }
+    }
+
+    pub(crate) fn insert(&mut self, record: T) -> u32 {
+        self.len += 1;
+        if self.vacant != NONE {
+            let key = self.vacant;
+            let place = &mut self[key];
+            let next = place.next_vacant();
+            *place = record;
+            self.vacant = next;
+            return key;
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let base = (self.chunks.len() - 1) << CHUNK_BITS;
+        let chunk = self.chunks.last_mut().expect("a chunk with room was just ensured");
+        let key = u32::try_from(base + chunk.len()).ok().filter(|key| *key != NONE);
+        chunk.push(record);
+        key.expect("capacity is bounded below 2^32 jobs")
+    }
+
+    pub(crate) fn remove(&mut self, key: u32) -> T {
+        let vacant = T::vacant(self.vacant);
+        self.vacant = key;
+        self.len -= 1;
+        let record = std::mem::replace(&mut self[key], vacant);
+        if self.len == 0 {
+            // A burst is over: give its memory back, all but the first chunk.
+            self.chunks.truncate(1);
+            if let Some(chunk) = self.chunks.first_mut() {
+                chunk.clear();
+            }
+            self.vacant = NONE;
+        }
+        record
+    }
+}
+
+impl<T> Index<u32> for Slab<T> {
+    type Output = T;
+
+    fn index(&self, key: u32) -> &T {
+        &self.chunks[(key >> CHUNK_BITS) as usize][key as usize % CHUNK]
+    }
+}
+
+impl<T> IndexMut<u32> for Slab<T> {
+    fn index_mut(&mut self, key: u32) -> &mut T {
+        &mut self.chunks[(key >> CHUNK_BITS) as usize][key as usize % CHUNK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Slot {
+        Value(usize),
+        Vacant(u32),
+    }
+
+    impl Record for Slot {
+        fn vacant(next: u32) -> Self {
+            Self::Vacant(next)
+        }
+
+        fn next_vacant(&self) -> u32 {
+            match self {
+                Self::Vacant(next) => *next,
+                Self::Value(_) => unreachable!("asked of vacant records only"),
+            }
+        }
+    }
+
+    #[test]
+    fn keys_stay_valid_while_it_grows_and_are_used_again() {
+        let mut slab = Slab::new();
+        let keys: Vec<_> = (0..1000).map(|n| slab.insert(Slot::Value(n))).collect();
+        assert!(keys.iter().enumerate().all(|(n, key)| slab[*key] == Slot::Value(n)));
+        assert_eq!(slab.remove(keys[10]), Slot::Value(10));
+        assert_eq!(slab.remove(keys[500]), Slot::Value(500));
+        assert_eq!(slab.insert(Slot::Value(1)), keys[500]);
+        assert_eq!(slab.insert(Slot::Value(2)), keys[10]);
+        assert_eq!(slab.insert(Slot::Value(3)), 1000);
+    }
+
+    #[test]
+    fn an_empty_slab_holds_one_chunk_at_most() {
+        let mut slab = Slab::new();
+        let keys: Vec<_> = (0..5000).map(|n| slab.insert(Slot::Value(n))).collect();
+        for key in keys {
+            slab.remove(key);
+        }
+        assert_eq!(slab.chunks.len(), 1);
+        assert_eq!(slab.insert(Slot::Value(7)), 0);
+    }
+}

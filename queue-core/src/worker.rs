@@ -1,0 +1,320 @@
+//! The worker loop: claim, run, settle. The only one there is, on every runtime.
+//!
+//! ```text
+//!          ┌───────────────── turn: settle the last, claim the next ────────────────┐
+//!          ▼                                                                        │
+//!   ┌── claimed? ── no ──▶ idle: woken by a push, a release, a shutdown ────────────┤
+//!   │      │                                                                        │
+//!   │     yes ──▶ call the handler ──▶ poll its future ── ready ──▶ verdict ────────┤
+//!   │                                     │      ▲                                  │
+//!   │                                  pending   │ woken by the future, or by a signal: time is up, stop
+//!   └─ shut down: leave                   └──────┘
+//! ```
+//!
+//! It is a hand-written, named future, so that adapters can name what they spawn and so that whether it is `Send` follows
+//! from the handler futures it holds. Everything of the user's (call, poll, drop, error formatting, custom policy) runs
+//! inside `catch_unwind`, under no lock.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use crate::current;
+use crate::dead::DeadReason;
+use crate::engine::{Channel, Core, Ending, Seat, Turn};
+use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot};
+use crate::job::{Job, Name};
+use crate::outcome::{AttemptTimedOut, HandlerPanicked};
+use crate::registry::Kind;
+use crate::retry::RetryPolicy;
+use crate::runtime::Runtime;
+use crate::slot::{Attempt, Signal};
+use crate::store::{Claim, Lease, Settle};
+use crate::trace::Span;
+use crate::verdict::{Verdict, judge};
+
+/// One worker: runs the jobs of one named queue, one at a time, until the queue is shut down.
+///
+/// [`Queue::start`](crate::Queue::start) spawns as many as configured; each adapter's `Spawner` must take it. It is `Send`
+/// if and only if the futures of the runtime's [`Mode`](crate::Mode) are.
+///
+/// # Cancel safety
+///
+/// Dropping a worker drops the handler future it is polling and puts that job back at the front of its queue, with the
+/// same attempt number.
+#[must_use = "futures do nothing unless polled"]
+pub struct Worker<R: Runtime> {
+    core: Arc<Core>,
+    channel: usize,
+    seat: Seat,
+    handlers: Arc<Handlers<R::Mode>>,
+    table: Snapshot<R::Mode>,
+    version: Option<u64>,
+    /// This worker's own copies of the kinds' names: to share them would be to share their reference counts.
+    names: Vec<Option<Name>>,
+    random: fastrand::Rng,
+    running: Option<Running<R>>,
+}
+
+struct Running<R: Runtime> {
+    future: FutureOf<R::Mode>,
+    lease: Lease,
+    kind: Kind,
+    name: Name,
+    retry: Option<RetryPolicy>,
+    timeout: Option<Duration>,
+    span: Span,
+}
+
+impl<R: Runtime> Worker<R> {
+    pub(crate) fn new(core: Arc<Core>, handlers: Arc<Handlers<R::Mode>>, channel: usize, seat: Seat) -> Self {
+        let number = (channel as u64) << 32 | u64::from(seat.worker);
+        let random = fastrand::Rng::with_seed(core.seed ^ number.rotate_left(17));
+        Self {
+            core,
+            channel,
+            seat,
+            handlers,
+            table: Snapshot::<R::Mode>::default(),
+            version: None,
+            names: Vec::new(),
+            random,
+            running: None,
+        }
+    }
+
+    fn channel(&self) -> &Channel {
+        self.core.channel(self.channel)
+    }
+
+    /// Calls the handler of a claimed job. Gives back the ending right away if there is none, or if it panics.
+    fn start(&mut self, claim: Claim, attempt: Attempt) -> Option<Ending> {
+        self.refresh_table();
+        let Claim { lease, kind, priority, payload, name, retry, timeout } = claim;
+        // It was not registered when the job was pushed; it may be now.
+        let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
+        let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
+            let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
+            return Some(self.no_handler(lease, name));
+        };
+        let name = own_name(&mut self.names, kind, handler);
+        let timeout = timeout.or(handler.timeout).or(self.core.channel(self.channel).config().timeout);
+        let job = Job {
+            name: name.clone(),
+            attempt: lease.attempt,
+            id: lease.id,
+            priority,
+            payload,
+            context: attempt,
+        };
+        let span = Span::of(&job);
+        let called = {
+            let _inside = current::enter(&self.core, lease.id);
+            span.in_scope(|| catch_unwind(AssertUnwindSafe(|| (handler.run)(job))))
+        };
+        match called {
+            Ok(future) => {
+                self.running = Some(Running { future, lease, kind, name, retry, timeout, span });
+                if let Some(timeout) = timeout {
+                    self.channel().arm(&self.core, lease, timeout);
+                }
+                None
+            }
+            Err(panic) => {
+                let result = Err(panicked(panic).into());
+                Some(self.end(lease, kind, name, retry, &span, result))
+            }
+        }
+    }
+
+    /// Polls the handler's future, and looks at the signals when it has to wait.
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        let polled = {
+            let _inside = current::enter(&self.core, running.lease.id);
+            let future = Pin::new(&mut running.future);
+            running.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx))))
+        };
+        let result = match polled {
+            Ok(Poll::Ready(result)) => Some(result),
+            Err(panic) => Some(Err(panicked(panic).into())),
+            Ok(Poll::Pending) => {
+                self.seat.slot.watch(cx.waker());
+                if self.seat.slot.has(Signal::TimedOut) {
+                    let after = running.timeout.unwrap_or_default();
+                    Some(Err(AttemptTimedOut { after }.into()))
+                } else if self.seat.slot.has(Signal::Stop) {
+                    None
+                } else {
+                    return Poll::Pending;
+                }
+            }
+        };
+        Poll::Ready(self.running.take().map(|running| self.end_running(running, result)))
+    }
+
+    /// Lets go of the handler's future and says how its attempt ends; `None` for one that was interrupted.
+    fn end_running(&mut self, running: Running<R>, result: Option<HandlerResult>) -> Ending {
+        let Running { future, lease, kind, name, retry, span, .. } = running;
+        {
+            let _inside = current::enter(&self.core, lease.id);
+            span.in_scope(|| drop_quietly(future));
+        }
+        match result {
+            Some(result) => self.end(lease, kind, name, retry, &span, result),
+            None => Ending { lease, name, settle: Settle::HandBack, delay: Duration::ZERO },
+        }
+    }
+
+    fn end(
+        &mut self,
+        lease: Lease,
+        kind: Kind,
+        name: Name,
+        retry: Option<RetryPolicy>,
+        span: &Span,
+        result: HandlerResult,
+    ) -> Ending {
+        let cancelled = self.seat.slot.has(Signal::Cancel);
+        let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
+        let policy = retry
+            .as_ref()
+            .or_else(|| handler.and_then(|handler| handler.retry.as_ref()))
+            .unwrap_or(&self.core.channel(self.channel).config().retry);
+        let random = &mut self.random;
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            judge(result, lease.attempt, policy, cancelled, &mut || random.u64(..))
+        }));
+        let verdict = judged.unwrap_or_else(|panic| {
+            Verdict::Bury(
+                DeadReason::RetriesExhausted,
+                format!("its error or retry policy: {}", panicked(panic)),
+            )
+        });
+        if let Some(error) = verdict.error() {
+            span.failed(error);
+        }
+        let delay = verdict.delay();
+        let settle = verdict.into_settle(&name, &self.core);
+        drop_quietly(retry);
+        Ending { lease, name, settle, delay }
+    }
+
+    fn no_handler(&self, lease: Lease, name: Name) -> Ending {
+        let error = format!("no handler is registered for {name:?}");
+        let settle =
+            Settle::Bury { name: name.clone(), reason: DeadReason::NoHandler, error, at: self.core.wall() };
+        Ending { lease, name, settle, delay: Duration::ZERO }
+    }
+
+    fn refresh_table(&mut self) {
+        let version = self.handlers.version();
+        if self.version != Some(version) {
+            drop_quietly(std::mem::replace(&mut self.table, self.handlers.snapshot()));
+            self.version = Some(version);
+        }
+    }
+}
+
+/// The worker's own copy of a kind's name.
+fn own_name<M: Mode>(names: &mut Vec<Option<Name>>, kind: Kind, handler: &Handler<M>) -> Name {
+    let index = kind.index() as usize;
+    if names.len() <= index {
+        names.resize(index + 1, None);
+    }
+    names[index].get_or_insert_with(|| handler.name.unshared()).clone()
+}
+
+impl<R: Runtime> Future for Worker<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut ending = ready!(this.poll_running(cx));
+        let mut slice = Slice::begin(this.core.now());
+        loop {
+            if let Some(over) = ending.take_if(|_| slice.is_over(|| this.core.now())) {
+                this.channel().finish(&this.core, &this.seat, over);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ending = match this.channel().turn(&this.core, &this.seat, ending, cx.waker()) {
+                Turn::Run(claim, attempt) => this.start(claim, attempt),
+                Turn::Idle => return Poll::Pending,
+                Turn::Stop => return Poll::Ready(()),
+            };
+            if ending.is_none() {
+                ending = ready!(this.poll_running(cx));
+            }
+        }
+    }
+}
+
+/// Handler futures are boxed; nothing here is pinned in place.
+impl<R: Runtime> Unpin for Worker<R> {}
+
+impl<R: Runtime> Drop for Worker<R> {
+    fn drop(&mut self) {
+        let ending = self.running.take().map(|running| self.end_running(running, None));
+        drop_quietly(std::mem::take(&mut self.table));
+        self.core.channel(self.channel).leave(&self.core, &self.seat, ending);
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Worker<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("queue", self.channel().name())
+            .field("running", &self.running.as_ref().map(|running| running.lease.id))
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long a worker may go on without giving its thread back: handlers that never wait would starve other tasks.
+const SLICE: Duration = Duration::from_micros(20);
+
+/// The clock is read after every job at first, and after every 16th once jobs have proved short.
+struct Slice {
+    begun: Instant,
+    jobs: u32,
+    look_at: u32,
+}
+
+impl Slice {
+    fn begin(now: Instant) -> Self {
+        Self { begun: now, jobs: 0, look_at: 1 }
+    }
+
+    fn is_over(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        self.jobs += 1;
+        if self.jobs < self.look_at {
+            return false;
+        }
+        self.look_at = self.jobs + self.jobs.min(16);
+        now().saturating_duration_since(self.begun) >= SLICE
+    }
+}
+
+/// Drops a value of the user's. Its `Drop` may panic, and so may that of the panic's payload.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        forget_panic(panic);
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> HandlerPanicked {
+    let error = HandlerPanicked::from_payload(&*panic);
+    forget_panic(panic);
+    error
+}
+
+/// A payload whose own `Drop` panics is leaked: there is nothing better to do with it.
+fn forget_panic(panic: Box<dyn Any + Send>) {
+    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(worse);
+    }
+}
