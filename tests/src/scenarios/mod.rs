@@ -1,0 +1,3 @@
+//! The scenarios, by subject.
+
+pub mod seed;
