@@ -23,7 +23,7 @@
 //! should take part, and they share the jobs. `workers` is then the number on each thread, and `limit` what may run over
 //! all of them.
 //!
-//! On Linux the driver is io_uring where the kernel has it, and polling elsewhere.
+//! On Linux the driver is `io_uring` where the kernel has it, and polling elsewhere.
 
 use std::pin::Pin;
 use std::time::{Instant, SystemTime};

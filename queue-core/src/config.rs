@@ -163,25 +163,26 @@ impl QueueConfig {
 mod tests {
     use super::*;
 
-    fn resolve(own: QueueConfig, defaults: QueueConfig) -> ChannelConfig {
-        own.resolve("email".into(), &defaults)
+    fn resolve(own: &QueueConfig, defaults: &QueueConfig) -> ChannelConfig {
+        own.resolve("email".into(), defaults)
     }
 
     #[test]
     fn the_limit_is_the_number_of_workers_unless_it_is_set() {
-        let config = resolve(QueueConfig::new().workers(3), QueueConfig::new());
+        let config = resolve(&QueueConfig::new().workers(3), &QueueConfig::new());
         assert_eq!((config.workers, config.limit), (3, 3));
-        let config = resolve(QueueConfig::new(), QueueConfig::new().workers(2).limit(9));
+        let config = resolve(&QueueConfig::new(), &QueueConfig::new().workers(2).limit(9));
         assert_eq!((config.workers, config.limit), (2, 9));
-        let config = resolve(QueueConfig::new().workers(1), QueueConfig::new().workers(2).limit(9));
+        let config = resolve(&QueueConfig::new().workers(1), &QueueConfig::new().workers(2).limit(9));
         assert_eq!((config.workers, config.limit), (1, 1));
     }
 
     #[test]
     fn senseless_numbers_still_give_a_queue_that_works() {
-        let config = resolve(QueueConfig::new().workers(0).limit(0).capacity(0), QueueConfig::new());
+        let config = resolve(&QueueConfig::new().workers(0).limit(0).capacity(0), &QueueConfig::new());
         assert_eq!((config.workers, config.limit, config.capacity), (1, 1, 1));
-        let config = resolve(QueueConfig::new().workers(usize::MAX).capacity(usize::MAX), QueueConfig::new());
+        let config =
+            resolve(&QueueConfig::new().workers(usize::MAX).capacity(usize::MAX), &QueueConfig::new());
         assert_eq!(config.workers, MOST_WORKERS);
         assert!(u32::try_from(config.capacity).is_ok());
     }

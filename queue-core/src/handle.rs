@@ -225,7 +225,6 @@ impl Handle {
     }
 
     /// Drops all dead letters, and says how many there were.
-    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn clear_dead_letters(&self) -> usize {
         let cleared: Vec<_> = self.core.channels().iter().flat_map(Channel::clear_dead_letters).collect();
         let count = cleared.len();

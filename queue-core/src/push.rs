@@ -166,7 +166,7 @@ impl Future for PushFuture<'_> {
             }
         };
         let channel = ready.core.channel(ready.channel);
-        let polled = if current::job_of(ready.core).is_some() {
+        let polled = if this.ticket.is_none() && current::job_of(ready.core).is_some() {
             Poll::Ready(channel.try_push(ready.core, &ready.kind, &mut ready.job))
         } else {
             channel.poll_push(ready.core, &ready.kind, &mut ready.job, &mut this.ticket, cx.waker())

@@ -53,7 +53,6 @@ impl<R: Runtime + Default> Queue<R> {
     }
 
     /// Settings for a queue.
-    #[must_use]
     pub fn builder() -> Builder<R> {
         Self::builder_on(R::default())
     }
@@ -61,7 +60,6 @@ impl<R: Runtime + Default> Queue<R> {
 
 impl<R: Runtime> Queue<R> {
     /// Settings for a queue on this very runtime.
-    #[must_use]
     pub fn builder_on(runtime: R) -> Builder<R> {
         Builder { runtime, defaults: QueueConfig::new(), queues: Vec::new(), seed: None }
     }

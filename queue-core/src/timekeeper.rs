@@ -26,7 +26,7 @@ struct Sleep<R: Runtime> {
 }
 
 /// Runtimes differ in how far ahead their timers reach; looking up once a month costs nothing.
-pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_hours(30 * 24);
 
 impl<R: Runtime> Timekeeper<R> {
     pub(crate) fn new(core: Arc<Core>, runtime: R, number: u64) -> Self {

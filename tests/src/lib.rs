@@ -5,6 +5,8 @@
 //! ([`Gate`], [`Log`]) and not for time; where time itself is the subject it is milliseconds. Every test has a deadline,
 //! and says what its queues were doing when it passes.
 
+#![allow(clippy::missing_errors_doc, reason = "an error of a scenario is a failed test, always")]
+
 mod matrix;
 pub mod runtimes;
 pub mod scenarios;

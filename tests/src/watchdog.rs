@@ -13,7 +13,7 @@ use queue_core::{Handle, QueueCounts};
 use crate::{TestResult, TestRuntime};
 
 /// Long enough for the slowest scenario on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 thread_local! {
     static WATCHED: RefCell<Arc<Mutex<Vec<Handle>>>> = RefCell::default();

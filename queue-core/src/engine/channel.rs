@@ -194,7 +194,7 @@ impl Channel {
                 answer = Requeueing::Closed;
                 return;
             }
-            if !self.has_room(state, 1, dead.payload.len()) {
+            if !self.has_room(state, dead.payload.len()) {
                 answer = Requeueing::Full;
                 return;
             }
@@ -238,11 +238,13 @@ impl Channel {
         }
     }
 
-    /// Whether this many more jobs and bytes may wait, grants included.
-    pub(super) fn has_room(&self, state: &ChannelState, jobs: usize, bytes: usize) -> bool {
-        let (reserved_jobs, reserved_bytes) = state.waiters.reserved();
-        let counts = state.store.counts();
-        counts.waiting() + reserved_jobs + jobs <= self.config.capacity
+    /// Whether one more job of this many bytes may wait, grants included.
+    pub(super) fn has_room(&self, state: &ChannelState, bytes: usize) -> bool {
+        self.fits(state.store.counts(), state.waiters.reserved(), bytes)
+    }
+
+    fn fits(&self, counts: Counts, (reserved_jobs, reserved_bytes): (usize, usize), bytes: usize) -> bool {
+        counts.waiting() + reserved_jobs < self.config.capacity
             && counts.waiting_bytes + reserved_bytes + bytes <= self.config.capacity_bytes
     }
 
@@ -250,11 +252,7 @@ impl Channel {
     pub(super) fn grant_room(&self, state: &mut ChannelState, effects: &mut Effects) {
         while !state.waiters.is_empty() {
             let counts = state.store.counts();
-            let granted = state.waiters.grant(|waiters, bytes| {
-                let (jobs, reserved) = waiters.reserved();
-                counts.waiting() + jobs < self.config.capacity
-                    && counts.waiting_bytes + reserved + bytes <= self.config.capacity_bytes
-            });
+            let granted = state.waiters.grant(|reserved, bytes| self.fits(counts, reserved, bytes));
             let Some(waker) = granted else { return };
             effects.wake(waker);
         }

@@ -122,7 +122,7 @@ impl Channel {
         if bytes > self.config.capacity_bytes {
             return Err(Refusal::TooLarge);
         }
-        if !state.waiters.is_empty() || !self.has_room(state, 1, bytes) {
+        if !state.waiters.is_empty() || !self.has_room(state, bytes) {
             return Err(Refusal::Full);
         }
         Ok(())

@@ -58,10 +58,10 @@ impl Waiters {
         self.redeem(ticket);
     }
 
-    /// Grants room to the first in line if `has_room` for its bytes, and gives back its waker.
-    pub(super) fn grant(&mut self, has_room: impl FnOnce(&Self, usize) -> bool) -> Option<Waker> {
+    /// Grants room to the first in line if there is room for it beside what is reserved, and gives back its waker.
+    pub(super) fn grant(&mut self, has_room: impl FnOnce((usize, usize), usize) -> bool) -> Option<Waker> {
         let bytes = self.waiting.first_key_value()?.1.bytes;
-        if !has_room(self, bytes) {
+        if !has_room(self.reserved(), bytes) {
             return None;
         }
         let (ticket, waiter) = self.waiting.pop_first()?;

@@ -132,6 +132,7 @@ const PRIORITY_SHIFT: u32 = Kind::BITS;
 const STATE_SHIFT: u32 = PRIORITY_SHIFT + 4;
 const ARMED: u32 = 1 << 31;
 
+/// In the order of their codes.
 const STATES: [State; 5] = [State::Ready, State::Delayed, State::Running, State::Dead, State::Gone];
 
 impl Tag {
@@ -152,8 +153,8 @@ impl Tag {
     }
 
     fn set_state(&mut self, state: State) {
-        let code = STATES.iter().position(|known| *known == state).unwrap_or(0);
-        self.0 = self.0 & !(0x7 << STATE_SHIFT) | (code as u32) << STATE_SHIFT;
+        let code = (0..).zip(STATES).find_map(|(code, known)| (known == state).then_some(code)).unwrap_or(0);
+        self.0 = self.0 & !(0x7 << STATE_SHIFT) | code << STATE_SHIFT;
     }
 
     fn is_armed(self) -> bool {

@@ -88,8 +88,9 @@ impl Page {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 64")]
 fn position(id: JobId) -> usize {
-    id.as_u64() as usize % PAGE
+    (id.as_u64() % PAGE as u64) as usize
 }
 
 /// Page numbers are distinct small integers under our control: one multiplication spreads them.
