@@ -224,8 +224,21 @@ pub(crate) struct JobOptions {
     pub(crate) queue: Option<Name>,
     pub(crate) delay: Option<Duration>,
     pub(crate) priority: Priority,
+    /// Boxed, because few jobs have any and every job is moved.
+    pub(crate) overrides: Option<Box<Overrides>>,
+}
+
+/// What one job does otherwise than its kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
+}
+
+impl JobOptions {
+    pub(crate) fn overrides(&mut self) -> &mut Overrides {
+        self.overrides.get_or_insert_default()
+    }
 }
 
 impl NewJob {
@@ -275,14 +288,14 @@ impl NewJob {
     /// The retry policy of this job alone.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.options.retry = Some(policy);
+        self.options.overrides().retry = Some(policy);
         self
     }
 
     /// How long one attempt of this job may take.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        self.options.overrides().timeout = Some(timeout);
         self
     }
 

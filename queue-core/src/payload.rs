@@ -52,6 +52,11 @@ impl Payload {
         })
     }
 
+    /// Takes what must be freed, and leaves an empty payload in its place; an inline one stays.
+    pub(crate) fn take_shared(&mut self) -> Option<Self> {
+        matches!(self.0, Repr::Shared(_)).then(|| std::mem::replace(self, Self::empty()))
+    }
+
     pub(crate) fn empty() -> Self {
         Self(Repr::Inline { len: 0, bytes: [0; INLINE] })
     }

@@ -58,13 +58,13 @@ impl<'a> Push<'a> {
 
     /// The retry policy of this job alone.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.options.retry = Some(policy);
+        self.options.overrides().retry = Some(policy);
         self
     }
 
     /// How long one attempt of this job may take.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        self.options.overrides().timeout = Some(timeout);
         self
     }
 

@@ -3,7 +3,7 @@
 //! A kind's name is looked up once, at push; from there on the job carries a small number. Policies and handlers
 //! are next to the workers, in `handler.rs`, under the same numbers.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::job::Name;
 
@@ -27,7 +27,8 @@ impl Kind {
 
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    numbers: HashMap<Name, Kind>,
+    /// Only what was registered is a key here, so nobody can choose keys that collide.
+    numbers: FxHashMap<Name, Kind>,
     /// Name and named queue of each kind, by number.
     kinds: Vec<(Name, usize)>,
 }

@@ -8,7 +8,7 @@ use crate::handler::HandlerResult;
 use crate::job::Name;
 use crate::outcome::{BoxError, Decision, Outcome, decision_in, describe, truncate};
 use crate::retry::RetryPolicy;
-use crate::store::{Settle, When};
+use crate::store::{Failure, Settle, When};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -78,9 +78,13 @@ impl Verdict {
             Self::Cancel => Settle::Cancel,
             Self::Snooze(delay) => Settle::Snooze { when: When::after(delay, || core.now()) },
             Self::Retry { delay, error } => {
-                Settle::Retry { when: When::after(delay, || core.now()), error, at: core.wall() }
+                let failure = Box::new(Failure { error, at: core.wall() });
+                Settle::Retry { when: When::after(delay, || core.now()), failure }
             }
-            Self::Bury(reason, error) => Settle::Bury { name: name.clone(), reason, error, at: core.wall() },
+            Self::Bury(reason, error) => {
+                let failure = Box::new(Failure { error, at: core.wall() });
+                Settle::Bury { name: name.clone(), reason, failure }
+            }
         }
     }
 }

@@ -27,13 +27,12 @@ use crate::current;
 use crate::dead::DeadReason;
 use crate::engine::{Channel, Core, Ending, Seat, Turn};
 use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot};
-use crate::job::{Job, Name};
+use crate::job::{Job, Name, Overrides};
 use crate::outcome::{AttemptTimedOut, HandlerPanicked};
 use crate::registry::Kind;
-use crate::retry::RetryPolicy;
 use crate::runtime::Runtime;
 use crate::slot::{Attempt, Signal};
-use crate::store::{Claim, Lease, Settle};
+use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
 use crate::verdict::{Verdict, judge};
 
@@ -57,15 +56,17 @@ pub struct Worker<R: Runtime> {
     /// This worker's own copies of the kinds' names: to share them would be to share their reference counts.
     names: Vec<Option<Name>>,
     random: fastrand::Rng,
-    running: Option<Running<R>>,
+    running: Option<Running>,
+    /// The running job's handler.
+    future: Option<FutureOf<R::Mode>>,
 }
 
-struct Running<R: Runtime> {
-    future: FutureOf<R::Mode>,
+/// A claimed job, apart from the future of its handler.
+struct Running {
     lease: Lease,
     kind: Kind,
     name: Name,
-    retry: Option<RetryPolicy>,
+    overrides: Option<Box<Overrides>>,
     timeout: Option<Duration>,
     span: Span,
 }
@@ -84,6 +85,7 @@ impl<R: Runtime> Worker<R> {
             names: Vec::new(),
             random,
             running: None,
+            future: None,
         }
     }
 
@@ -94,7 +96,7 @@ impl<R: Runtime> Worker<R> {
     /// Calls the handler of a claimed job. Gives back the ending right away if there is none, or if it panics.
     fn start(&mut self, claim: Claim, attempt: Attempt) -> Option<Ending> {
         self.refresh_table();
-        let Claim { lease, kind, priority, payload, name, retry, timeout } = claim;
+        let Claim { lease, kind, priority, payload, name, overrides } = claim;
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
         let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
@@ -102,6 +104,7 @@ impl<R: Runtime> Worker<R> {
             return Some(self.no_handler(lease, name));
         };
         let name = own_name(&mut self.names, kind, handler);
+        let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout);
         let timeout = timeout.or(handler.timeout).or(self.core.channel(self.channel).config().timeout);
         let job = Job {
             name: name.clone(),
@@ -116,73 +119,67 @@ impl<R: Runtime> Worker<R> {
             let _inside = current::enter(&self.core, lease.id);
             span.in_scope(|| catch_unwind(AssertUnwindSafe(|| (handler.run)(job))))
         };
+        self.running = Some(Running { lease, kind, name, overrides, timeout, span });
         match called {
             Ok(future) => {
-                self.running = Some(Running { future, lease, kind, name, retry, timeout, span });
+                self.future = Some(future);
                 if let Some(timeout) = timeout {
                     self.channel().arm(&self.core, lease, timeout);
                 }
                 None
             }
-            Err(panic) => {
-                let result = Err(panicked(panic).into());
-                Some(self.end(lease, kind, name, retry, &span, result))
-            }
+            Err(panic) => self.end(Err(panicked(panic).into())),
         }
     }
 
     /// Polls the handler's future, and looks at the signals when it has to wait.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        let (Some(running), Some(future)) = (&self.running, &mut self.future) else {
+            return Poll::Ready(None);
+        };
         let polled = {
             let _inside = current::enter(&self.core, running.lease.id);
-            let future = Pin::new(&mut running.future);
-            running.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx))))
+            running.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx))))
         };
         let result = match polled {
-            Ok(Poll::Ready(result)) => Some(result),
-            Err(panic) => Some(Err(panicked(panic).into())),
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(panicked(panic).into()),
             Ok(Poll::Pending) => {
                 self.seat.slot.watch(cx.waker());
                 if self.seat.slot.has(Signal::TimedOut) {
-                    let after = running.timeout.unwrap_or_default();
-                    Some(Err(AttemptTimedOut { after }.into()))
+                    Err(AttemptTimedOut { after: running.timeout.unwrap_or_default() }.into())
                 } else if self.seat.slot.has(Signal::Stop) {
-                    None
+                    return Poll::Ready(self.interrupt());
                 } else {
                     return Poll::Pending;
                 }
             }
         };
-        Poll::Ready(self.running.take().map(|running| self.end_running(running, result)))
+        self.drop_future();
+        Poll::Ready(self.end(result))
     }
 
-    /// Lets go of the handler's future and says how its attempt ends; `None` for one that was interrupted.
-    fn end_running(&mut self, running: Running<R>, result: Option<HandlerResult>) -> Ending {
-        let Running { future, lease, kind, name, retry, span, .. } = running;
-        {
-            let _inside = current::enter(&self.core, lease.id);
-            span.in_scope(|| drop_quietly(future));
-        }
-        match result {
-            Some(result) => self.end(lease, kind, name, retry, &span, result),
-            None => Ending { lease, name, settle: Settle::HandBack, delay: Duration::ZERO },
+    /// Lets go of the running job; its attempt does not count.
+    fn interrupt(&mut self) -> Option<Ending> {
+        self.drop_future();
+        let Running { lease, name, .. } = self.running.take()?;
+        Some(Ending { lease, name, settle: Settle::HandBack, delay: Duration::ZERO })
+    }
+
+    fn drop_future(&mut self) {
+        if let (Some(running), Some(future)) = (&self.running, self.future.take()) {
+            let _inside = current::enter(&self.core, running.lease.id);
+            running.span.in_scope(|| drop_quietly(future));
         }
     }
 
-    fn end(
-        &mut self,
-        lease: Lease,
-        kind: Kind,
-        name: Name,
-        retry: Option<RetryPolicy>,
-        span: &Span,
-        result: HandlerResult,
-    ) -> Ending {
+    /// Judges what the running job's handler answered.
+    fn end(&mut self, result: HandlerResult) -> Option<Ending> {
+        let Running { lease, kind, name, overrides, span, .. } = self.running.take()?;
         let cancelled = self.seat.slot.has(Signal::Cancel);
+        let own = overrides.as_ref().and_then(|overrides| overrides.retry.as_ref());
         let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
-        let policy = retry
-            .as_ref()
+        let policy = own
             .or_else(|| handler.and_then(|handler| handler.retry.as_ref()))
             .unwrap_or(&self.core.channel(self.channel).config().retry);
         let random = &mut self.random;
@@ -190,24 +187,24 @@ impl<R: Runtime> Worker<R> {
             judge(result, lease.attempt, policy, cancelled, &mut || random.u64(..))
         }));
         let verdict = judged.unwrap_or_else(|panic| {
-            Verdict::Bury(
-                DeadReason::RetriesExhausted,
-                format!("its error or retry policy: {}", panicked(panic)),
-            )
+            let error = format!("its error or retry policy: {}", panicked(panic));
+            Verdict::Bury(DeadReason::RetriesExhausted, error)
         });
         if let Some(error) = verdict.error() {
             span.failed(error);
         }
         let delay = verdict.delay();
         let settle = verdict.into_settle(&name, &self.core);
-        drop_quietly(retry);
-        Ending { lease, name, settle, delay }
+        if overrides.is_some() {
+            drop_quietly(overrides);
+        }
+        Some(Ending { lease, name, settle, delay })
     }
 
     fn no_handler(&self, lease: Lease, name: Name) -> Ending {
         let error = format!("no handler is registered for {name:?}");
-        let settle =
-            Settle::Bury { name: name.clone(), reason: DeadReason::NoHandler, error, at: self.core.wall() };
+        let failure = Box::new(Failure { error, at: self.core.wall() });
+        let settle = Settle::Bury { name: name.clone(), reason: DeadReason::NoHandler, failure };
         Ending { lease, name, settle, delay: Duration::ZERO }
     }
 
@@ -259,7 +256,7 @@ impl<R: Runtime> Unpin for Worker<R> {}
 
 impl<R: Runtime> Drop for Worker<R> {
     fn drop(&mut self) {
-        let ending = self.running.take().map(|running| self.end_running(running, None));
+        let ending = self.interrupt();
         drop_quietly(std::mem::take(&mut self.table));
         self.core.channel(self.channel).leave(&self.core, &self.seat, ending);
     }

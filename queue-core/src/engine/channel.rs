@@ -129,21 +129,19 @@ impl Channel {
 
     /// Stops or resumes the starting of jobs; running ones are left alone.
     pub(crate) fn set_paused(&self, core: &Core, paused: bool) {
-        let effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
             state.paused = paused;
             self.wake_workers(state, usize::MAX, effects);
             effects.closing = state.phase != Phase::Open;
         });
-        effects.run(core);
     }
 
-    /// Sees to what is due at `now`. Returns whether there is more to do at once.
-    pub(crate) fn tend(&self, core: &Core, now: Instant) -> bool {
-        let mut more = false;
-        let effects = self.with(|state, effects| {
+    /// Sees to what is due at `now`; what it does not get done, it has the board call for again at once.
+    pub(crate) fn tend(&self, core: &Core, now: Instant) {
+        self.with(core, |state, effects| {
             let mut released = 0;
             let (store, seats) = (&mut state.store, &state.seats);
-            more = store.advance(now, TEND_BUDGET, |due| match due {
+            store.advance(now, TEND_BUDGET, |due| match due {
                 Due::Released => released += 1,
                 Due::TimedOut { worker } => raise(seats.slot(worker), Signal::TimedOut, effects),
             });
@@ -151,30 +149,25 @@ impl Channel {
             state.published = None;
             self.publish(core, state, effects);
         });
-        effects.run(core);
-        more
     }
 
     /// Removes a waiting job, or asks a running one to stop.
     pub(crate) fn cancel(&self, core: &Core, id: JobId) -> Cancelling {
-        let mut answer = Cancelling::NotFound;
-        let effects = self.with(|state, effects| match state.store.cancel(id) {
-            Found::Nothing => {}
+        self.with(core, |state, effects| match state.store.cancel(id) {
+            Found::Nothing => Cancelling::NotFound,
             Found::Running { worker } => {
-                answer = Cancelling::Asked;
                 raise(state.seats.slot(worker), Signal::Cancel, effects);
+                Cancelling::Asked
             }
             Found::Waiting(remains) => {
-                answer = Cancelling::Removed;
                 state.totals.cancelled += 1;
                 core.record(effects, || Event::Cancelled(self.info_of(core, &remains)));
-                effects.remains = Some(remains);
+                effects.drop_remains(remains);
                 self.grant_room(state, effects);
                 effects.closing = state.phase != Phase::Open;
+                Cancelling::Removed
             }
-        });
-        effects.run(core);
-        answer
+        })
     }
 
     pub(crate) fn dead_letters(&self) -> Vec<Arc<DeadJob>> {
@@ -187,31 +180,31 @@ impl Channel {
 
     /// Gives a dead letter another life.
     pub(crate) fn requeue(&self, core: &Core, id: JobId) -> Requeueing {
-        let mut answer = Requeueing::NotFound;
-        let effects = self.with(|state, effects| {
-            let Some(dead) = state.store.dead().find(id).cloned() else { return };
+        self.with(core, |state, effects| {
+            let Some(dead) = state.store.dead().find(id).cloned() else { return Requeueing::NotFound };
             if state.phase != Phase::Open {
-                answer = Requeueing::Closed;
-                return;
+                return Requeueing::Closed;
             }
             if !self.has_room(state, dead.payload.len()) {
-                answer = Requeueing::Full;
-                return;
+                return Requeueing::Full;
             }
             state.store.requeue(id);
-            answer = Requeueing::Requeued;
             core.record(effects, || Event::Requeued(self.info(dead.id, dead.name.clone(), 0)));
             self.wake_workers(state, 1, effects);
-        });
-        effects.run(core);
-        answer
+            Requeueing::Requeued
+        })
     }
 
-    /// Runs `change` under the lock and gives back what is to be done after it.
-    pub(super) fn with(&self, change: impl FnOnce(&mut ChannelState, &mut Effects)) -> Effects {
+    /// Runs `change` under the lock, and its effects after it.
+    pub(super) fn with<T>(
+        &self,
+        core: &Core,
+        change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
+    ) -> T {
         let mut effects = Effects::default();
-        change(&mut self.state.lock(), &mut effects);
-        effects
+        let result = change(&mut self.state.lock(), &mut effects);
+        effects.run(core);
+        result
     }
 
     /// Wakes up to `jobs` idle workers, as far as the limit lets them start something.
@@ -277,7 +270,7 @@ pub(super) fn name_of(core: &Core, remains: &Remains) -> Name {
 pub(super) fn raise(slot: Option<&Arc<Slot>>, signal: Signal, effects: &mut Effects) {
     if let Some(slot) = slot {
         slot.raise(signal);
-        effects.slots.push(slot.clone());
+        effects.tell(slot.clone());
     }
 }
 

@@ -162,7 +162,8 @@ impl Core {
 impl Channel {
     /// Goes on to `phase`, if that is further, and tells everyone whom it concerns; what `insiders` run is left alone.
     fn advance_phase(&self, core: &Core, phase: Phase, insiders: &[JobId]) {
-        let mut effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
+            effects.closing = true;
             if state.phase >= phase {
                 return;
             }
@@ -184,8 +185,6 @@ impl Channel {
                 }
             }
         });
-        effects.closing = true;
-        effects.run(core);
     }
 
     /// Whether there is nothing to wait for: all that could run has run, except for `insiders`.
@@ -217,8 +216,7 @@ impl Channel {
             queue: Some(self.name().clone()),
             delay: None,
             priority: remains.priority,
-            retry: extras.retry,
-            timeout: extras.timeout,
+            overrides: extras.overrides,
         };
         HandedBack {
             id: remains.id,

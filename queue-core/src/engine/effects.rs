@@ -9,18 +9,23 @@ use crate::store::{Dead, Remains};
 
 /// Wakers to wake and values to drop. The common call wakes one worker and allocates nothing.
 #[derive(Default)]
-#[must_use = "run it after the lock"]
-pub(crate) struct Effects {
+pub(super) struct Effects {
     first: Option<Waker>,
-    wakers: Vec<Waker>,
-    /// Running attempts that were sent a signal.
-    pub(super) slots: Vec<Arc<Slot>>,
     /// Subscribers have something to read.
     pub(super) events: bool,
     /// Someone who waits for shutdown may have something to see.
     pub(super) closing: bool,
-    pub(super) remains: Option<Remains>,
-    pub(super) dead: Vec<Dead>,
+    more: Option<Box<More>>,
+}
+
+/// What few calls have.
+#[derive(Default)]
+struct More {
+    wakers: Vec<Waker>,
+    /// Running attempts that were sent a signal.
+    slots: Vec<Arc<Slot>>,
+    remains: Vec<Remains>,
+    dead: Vec<Dead>,
 }
 
 impl Effects {
@@ -28,8 +33,27 @@ impl Effects {
         if self.first.is_none() {
             self.first = Some(waker);
         } else {
-            self.wakers.push(waker);
+            self.more().wakers.push(waker);
         }
+    }
+
+    /// Tells the worker in this slot that it was sent a signal.
+    pub(super) fn tell(&mut self, slot: Arc<Slot>) {
+        self.more().slots.push(slot);
+    }
+
+    pub(super) fn drop_remains(&mut self, remains: Remains) {
+        self.more().remains.push(remains);
+    }
+
+    pub(super) fn drop_dead(&mut self, dead: Vec<Dead>) {
+        if !dead.is_empty() {
+            self.more().dead.extend(dead);
+        }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     /// Wakes and drops. The caller holds no lock.
@@ -37,11 +61,9 @@ impl Effects {
         if let Some(waker) = self.first {
             waker.wake();
         }
-        for waker in self.wakers {
-            waker.wake();
-        }
-        for slot in self.slots {
-            slot.tell();
+        if let Some(more) = self.more {
+            more.wakers.into_iter().for_each(Waker::wake);
+            more.slots.iter().for_each(|slot| slot.tell());
         }
         if self.events {
             core.events.notify();

@@ -41,13 +41,10 @@ pub(crate) struct BatchItem<'a> {
 impl Channel {
     /// Accepts the job now, or not at all.
     pub(crate) fn try_push(&self, core: &Core, name: &str, job: &mut Submission) -> Result<JobId, Refusal> {
-        let mut answer = Err(Refusal::Full);
-        let effects = self.with(|state, effects| {
-            answer =
-                self.admit(state, job.payload.len()).map(|()| self.accept(core, state, name, job, effects));
-        });
-        effects.run(core);
-        answer
+        self.with(core, |state, effects| {
+            self.admit(state, job.payload.len())?;
+            Ok(self.accept(core, state, name, job, effects))
+        })
     }
 
     /// Accepts the job now, or joins the line and has `waker` woken when it is this one's turn.
@@ -59,8 +56,7 @@ impl Channel {
         ticket: &mut Option<Ticket>,
         waker: &Waker,
     ) -> Poll<Result<JobId, Refusal>> {
-        let mut answer = Poll::Pending;
-        let effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
             let bytes = job.payload.len();
             // Only who does not wait yet may find room: who waits is granted it in turn.
             let admission = match *ticket {
@@ -72,22 +68,19 @@ impl Channel {
             };
             if admission == Err(Refusal::Full) {
                 *ticket = Some(state.waiters.wait(*ticket, bytes, waker));
-                return;
+                return Poll::Pending;
             }
             *ticket = None;
-            answer = Poll::Ready(admission.map(|()| self.accept(core, state, name, job, effects)));
-        });
-        effects.run(core);
-        answer
+            Poll::Ready(admission.map(|()| self.accept(core, state, name, job, effects)))
+        })
     }
 
     /// A push that waited is dropped: its place, or its grant, goes to the next.
     pub(crate) fn leave_line(&self, core: &Core, ticket: Ticket) {
-        let effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
             state.waiters.leave(ticket);
             self.grant_room(state, effects);
         });
-        effects.run(core);
     }
 
     /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says what the first
@@ -97,8 +90,8 @@ impl Channel {
         core: &Core,
         jobs: impl Iterator<Item = BatchItem<'a>>,
     ) -> Result<(), Refusal> {
-        let mut answer = Ok(());
-        let effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
+            let mut answer = Ok(());
             let before = state.store.counts().ready;
             for BatchItem { name, job, id } in jobs {
                 answer = self.admit(state, job.payload.len());
@@ -110,9 +103,8 @@ impl Channel {
             let added = state.store.counts().ready - before;
             self.wake_workers(state, added, effects);
             self.publish(core, state, effects);
-        });
-        effects.run(core);
-        answer
+            answer
+        })
     }
 
     fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {
@@ -156,11 +148,10 @@ impl Channel {
         let id = core.next_id();
         let payload = std::mem::replace(&mut job.payload, Payload::empty());
         let mut entry = Entry::new(id, job.kind, job.options.priority, payload);
-        if job.is_special() {
+        if job.kind == Kind::UNKNOWN || job.options.overrides.is_some() {
             entry.extras = Some(Box::new(Extras {
                 name: (job.kind == Kind::UNKNOWN).then(|| Name::from(name)),
-                retry: job.options.retry.take(),
-                timeout: job.options.timeout,
+                overrides: job.options.overrides.take(),
                 history: Vec::new(),
             }));
         }
@@ -168,11 +159,5 @@ impl Channel {
         state.store.push(entry, when);
         core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));
         id
-    }
-}
-
-impl Submission {
-    fn is_special(&self) -> bool {
-        self.kind == Kind::UNKNOWN || self.options.retry.is_some() || self.options.timeout.is_some()
     }
 }

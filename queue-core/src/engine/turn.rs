@@ -11,7 +11,7 @@ use crate::dead::DeadReason;
 use crate::event::Event;
 use crate::job::Name;
 use crate::slot::{Attempt, Slot};
-use crate::store::{Claim, Lease, Settle, Settled};
+use crate::store::{Claim, Failure, Lease, Leftovers, Settle, Settled};
 
 /// A worker's place in a channel.
 pub(crate) struct Seat {
@@ -56,72 +56,64 @@ struct Worker {
 impl Channel {
     /// Seats a worker, unless its scope has as many as configured or the queue is closing.
     pub(crate) fn seat(&self, core: &Arc<Core>, scope: Scope) -> Option<Seat> {
-        let mut seat = None;
-        let effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
             let workers = self.config.workers.min(self.config.limit);
             if state.phase != Phase::Open || state.seats.in_scope(scope) >= workers {
-                return;
+                return None;
             }
             let slot = Arc::new(Slot::new(core.clone(), self.index));
             let worker = state.seats.take(slot.clone(), scope);
-            seat = Some(Seat { worker, slot });
             core.record(effects, || Event::WorkerStarted { queue: self.config.name.clone() });
-        });
-        effects.run(core);
-        seat
+            Some(Seat { worker, slot })
+        })
     }
 
     /// Settles the attempt that is over, if any, and claims the next job for the same worker.
     pub(crate) fn turn(&self, core: &Core, seat: &Seat, ending: Option<Ending>, waker: &Waker) -> Turn {
-        let mut turn = Turn::Idle;
         let settled = ending.is_some();
-        let effects = self.with(|state, effects| {
+        let (turn, leftovers) = self.with(core, |state, effects| {
             state.seats.unpark(seat.worker);
-            if let Some(ending) = ending {
-                self.settle(core, state, seat, ending, effects);
-            }
-            turn = self.claim(core, state, seat, waker, effects);
+            let leftovers = ending.and_then(|ending| self.settle(core, state, seat, ending, effects));
+            (self.claim(core, state, seat, waker, effects), leftovers)
         });
+        drop(leftovers);
         if settled {
             seat.slot.tell_watchers();
         }
-        effects.run(core);
         turn
     }
 
     /// Settles the attempt that is over and claims nothing: the worker has used up its time slice.
     pub(crate) fn finish(&self, core: &Core, seat: &Seat, ending: Ending) {
-        let effects = self.with(|state, effects| self.settle(core, state, seat, ending, effects));
+        let leftovers = self.with(core, |state, effects| self.settle(core, state, seat, ending, effects));
+        drop(leftovers);
         seat.slot.tell_watchers();
-        effects.run(core);
     }
 
     /// Lets the attempt run until `timeout` from now.
     pub(crate) fn arm(&self, core: &Core, lease: Lease, timeout: Duration) {
         let Some(deadline) = core.now().checked_add(timeout) else { return };
-        let effects = self.with(|state, effects| {
+        self.with(core, |state, effects| {
             state.store.arm(lease, deadline);
             self.publish(core, state, effects);
         });
-        effects.run(core);
     }
 
     /// The worker is gone. An attempt it held is handed back, and a wake-up it may have been sent is passed on.
     pub(crate) fn leave(&self, core: &Core, seat: &Seat, ending: Option<Ending>) {
         let settled = ending.is_some();
-        let effects = self.with(|state, effects| {
-            if let Some(ending) = ending {
-                self.settle(core, state, seat, ending, effects);
-            }
+        let leftovers = self.with(core, |state, effects| {
+            let leftovers = ending.and_then(|ending| self.settle(core, state, seat, ending, effects));
             state.seats.leave(seat.worker);
             self.wake_workers(state, 1, effects);
             core.record(effects, || Event::WorkerStopped { queue: self.config.name.clone() });
             effects.closing = state.phase != Phase::Open;
+            leftovers
         });
+        drop(leftovers);
         if settled {
             seat.slot.tell_watchers();
         }
-        effects.run(core);
     }
 
     fn claim(
@@ -162,7 +154,7 @@ impl Channel {
         seat: &Seat,
         mut ending: Ending,
         effects: &mut Effects,
-    ) {
+    ) -> Option<Leftovers> {
         state.busy -= 1;
         seat.slot.end_attempt();
         if state.phase == Phase::Closed {
@@ -179,13 +171,14 @@ impl Channel {
         // A worker settles its own claim, once, so in memory no lease is ever stale; a stale one changes nothing.
         let Ok(settled) = state.store.settle(lease, ending.settle) else {
             debug_assert!(false, "{lease:?} is settled once");
-            return;
+            return None;
         };
         if let Some(event) = event {
             core.record(effects, || event);
         }
+        effects.closing = state.phase != Phase::Open;
         match settled {
-            Settled::Gone(remains) => effects.remains = Some(remains),
+            Settled::Gone(leftovers) => return Some(leftovers),
             Settled::Buried { evicted } => {
                 for dead in &evicted {
                     let job = &dead.job;
@@ -193,7 +186,7 @@ impl Channel {
                         Event::DeadLetterEvicted(self.info(job.id, job.name.clone(), job.attempts))
                     });
                 }
-                effects.dead = evicted;
+                effects.drop_dead(evicted);
             }
             Settled::Kept if state.phase != Phase::Open => {
                 if let Some(remains) = state.store.take(lease.id) {
@@ -205,7 +198,7 @@ impl Channel {
             }
             Settled::Kept => self.publish(core, state, effects),
         }
-        effects.closing = state.phase != Phase::Open;
+        None
     }
 
     fn event_of(&self, ending: &Ending) -> Event {
@@ -214,22 +207,25 @@ impl Channel {
         match &ending.settle {
             Settle::Done => Event::Succeeded(job),
             Settle::Cancel => Event::Cancelled(job),
-            Settle::Retry { error, .. } => Event::Retried { job, error: error.clone(), delay },
+            Settle::Retry { failure, .. } => Event::Retried { job, error: failure.error.clone(), delay },
             Settle::Snooze { .. } => Event::Snoozed { job, delay },
             Settle::HandBack => Event::Interrupted(job),
-            Settle::Bury { reason, error, .. } => Event::Died { job, reason: *reason, error: error.clone() },
+            Settle::Bury { reason, failure, .. } => {
+                Event::Died { job, reason: *reason, error: failure.error.clone() }
+            }
         }
     }
 }
 
 /// What an attempt that ends after the report of shutdown comes to: nobody is left to run it again, or to take it.
 fn outlived(settle: Settle, name: &Name, core: &Core) -> Settle {
-    let bury = |error, at| Settle::Bury { name: name.clone(), reason: DeadReason::ShutDown, error, at };
+    let bury = |failure| Settle::Bury { name: name.clone(), reason: DeadReason::ShutDown, failure };
     match settle {
-        Settle::Retry { error, at, .. } => bury(error, at),
-        Settle::Snooze { .. } | Settle::HandBack => {
-            bury("interrupted after the queue was shut down".to_owned(), core.wall())
-        }
+        Settle::Retry { failure, .. } => bury(failure),
+        Settle::Snooze { .. } | Settle::HandBack => bury(Box::new(Failure {
+            error: "interrupted after the queue was shut down".to_owned(),
+            at: core.wall(),
+        })),
         settle @ (Settle::Done | Settle::Cancel | Settle::Bury { .. }) => settle,
     }
 }

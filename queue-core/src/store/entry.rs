@@ -1,15 +1,13 @@
 //! One job as the store holds it: 88 bytes, payload included when it is small.
 
-use std::time::{Duration, SystemTime};
-
+use super::Failure;
 use super::slab::{NONE, Record};
 use super::transition::State;
 use super::wheel::Place;
 use crate::dead::AttemptError;
-use crate::job::{JobId, Name, Priority};
+use crate::job::{JobId, Name, Overrides, Priority};
 use crate::payload::Payload;
 use crate::registry::Kind;
-use crate::retry::RetryPolicy;
 
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -30,8 +28,7 @@ pub(crate) struct Entry {
 pub(crate) struct Extras {
     /// The name of a kind that was not registered when the job was pushed.
     pub(crate) name: Option<Name>,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) overrides: Option<Box<Overrides>>,
     pub(crate) history: Vec<AttemptError>,
 }
 
@@ -101,7 +98,8 @@ impl Entry {
         self.link[0] = worker;
     }
 
-    pub(crate) fn remember(&mut self, error: String, at: SystemTime) {
+    pub(crate) fn remember(&mut self, failure: Failure) {
+        let Failure { error, at } = failure;
         let attempt = self.attempt;
         let history = &mut self.extras.get_or_insert_default().history;
         if history.len() == HISTORY_LIMIT {
@@ -112,11 +110,13 @@ impl Entry {
 }
 
 impl Record for Entry {
-    fn vacant(next: u32) -> Self {
-        let mut entry = Self::new(JobId::new(0), Kind::UNKNOWN, Priority::default(), Payload::empty());
-        entry.link[0] = next;
-        entry.set_state(State::Gone);
-        entry
+    fn vacant() -> Self {
+        Self::new(JobId::new(0), Kind::UNKNOWN, Priority::default(), Payload::empty())
+    }
+
+    fn vacate(&mut self, next: u32) {
+        self.link[0] = next;
+        self.set_state(State::Gone);
     }
 
     fn next_vacant(&self) -> u32 {
@@ -168,6 +168,8 @@ impl Tag {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -199,7 +201,7 @@ mod tests {
         let mut entry = Entry::new(JobId::new(7), Kind::UNKNOWN, Priority::NORMAL, Payload::empty());
         for attempt in 0..150 {
             entry.attempt = attempt;
-            entry.remember(format!("error {attempt}"), SystemTime::UNIX_EPOCH);
+            entry.remember(Failure { error: format!("error {attempt}"), at: SystemTime::UNIX_EPOCH });
         }
         let history = &entry.extras.as_ref().unwrap().history;
         assert_eq!(history.len(), HISTORY_LIMIT);

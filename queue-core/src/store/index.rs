@@ -4,8 +4,7 @@
 //! consecutive ids. A page is looked up by hash once per call at most, the newest one not even that, and a job
 //! costs a little over four bytes; a plain hash map would cost twenty and stall when it grows.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use rustc_hash::FxHashMap;
 
 use super::slab::NONE;
 use crate::job::JobId;
@@ -17,7 +16,7 @@ const PAGE: usize = 1 << PAGE_BITS;
 pub(crate) struct Index {
     /// The page that the last insert wrote, outside of the map: pushes come in order of id.
     newest: Option<(u64, Box<Page>)>,
-    older: HashMap<u64, Box<Page>, BuildHasherDefault<PageHasher>>,
+    older: FxHashMap<u64, Box<Page>>,
 }
 
 #[derive(Debug)]
@@ -91,27 +90,6 @@ impl Page {
 #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 64")]
 fn position(id: JobId) -> usize {
     (id.as_u64() % PAGE as u64) as usize
-}
-
-/// Page numbers are distinct small integers under our control: one multiplication spreads them.
-#[derive(Debug, Default)]
-struct PageHasher(u64);
-
-impl Hasher for PageHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // 2^64 divided by the golden ratio (Knuth, TAOCP vol. 3, 6.4).
-        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-    }
 }
 
 #[cfg(test)]

@@ -28,10 +28,9 @@ use transition::{State, Verb};
 use wheel::{Item, Place, Places, Step, Wheel};
 
 use crate::dead::{DeadJob, DeadReason};
-use crate::job::{JobId, Name, Priority};
+use crate::job::{JobId, Name, Overrides, Priority};
 use crate::payload::Payload;
 use crate::registry::Kind;
-use crate::retry::RetryPolicy;
 
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -96,8 +95,7 @@ pub(crate) struct Claim {
     pub(crate) payload: Payload,
     /// The name of a kind that was unknown at push.
     pub(crate) name: Option<Name>,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) overrides: Option<Box<Overrides>>,
 }
 
 /// How an attempt is settled.
@@ -105,10 +103,17 @@ pub(crate) struct Claim {
 pub(crate) enum Settle {
     Done,
     Cancel,
-    Retry { when: When, error: String, at: SystemTime },
+    Retry { when: When, failure: Box<Failure> },
     Snooze { when: When },
     HandBack,
-    Bury { name: Name, reason: DeadReason, error: String, at: SystemTime },
+    Bury { name: Name, reason: DeadReason, failure: Box<Failure> },
+}
+
+/// What went wrong in an attempt; boxed, because most go well and every ending is moved.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: String,
+    pub(crate) at: SystemTime,
 }
 
 impl Settle {
@@ -131,10 +136,13 @@ pub(crate) enum Settled {
     /// The job waits for its next attempt.
     Kept,
     /// The job is gone.
-    Gone(Remains),
+    Gone(Leftovers),
     /// The job is a dead letter, and these older ones had to make room.
     Buried { evicted: Vec<Dead> },
 }
+
+/// What is to be dropped of a job that is done: nothing, for most.
+pub(crate) type Leftovers = (Option<Payload>, Option<Box<Extras>>);
 
 /// What a job that is gone leaves behind. It may hold values whose `Drop` is the user's, so it is dropped by the
 /// caller, outside of the lock.
@@ -223,8 +231,7 @@ impl Store {
             priority: entry.priority(),
             payload: entry.payload.clone(),
             name: extras.and_then(|extras| extras.name.clone()),
-            retry: extras.and_then(|extras| extras.retry.clone()),
-            timeout: extras.and_then(|extras| extras.timeout),
+            overrides: extras.and_then(|extras| extras.overrides.clone()),
         })
     }
 
@@ -249,7 +256,7 @@ impl Store {
         self.disarm(key);
         self.step(key, settle.verb());
         Ok(match settle {
-            Settle::Done | Settle::Cancel => Settled::Gone(self.vacate(key)),
+            Settle::Done | Settle::Cancel => Settled::Gone(self.release(key)),
             Settle::HandBack => {
                 self.lanes.push_front(key, &mut self.entries);
                 Settled::Kept
@@ -258,17 +265,17 @@ impl Store {
                 self.wait(key, when);
                 Settled::Kept
             }
-            Settle::Retry { when, error, at } => {
+            Settle::Retry { when, failure } => {
                 let entry = &mut self.entries[key];
-                entry.remember(error, at);
+                entry.remember(*failure);
                 entry.attempt = entry.attempt.saturating_add(1);
                 self.wait(key, when);
                 Settled::Kept
             }
-            Settle::Bury { name, reason, error, at } => {
-                self.entries[key].remember(error.clone(), at);
+            Settle::Bury { name, reason, failure } => {
+                self.entries[key].remember(Failure::clone(&failure));
                 let remains = self.vacate(key);
-                Settled::Buried { evicted: self.bury(remains, name, reason, error, at) }
+                Settled::Buried { evicted: self.bury(remains, name, reason, *failure) }
             }
         })
     }
@@ -356,14 +363,7 @@ impl Store {
         running.map(|(id, key)| (id, self.worker_of(key)))
     }
 
-    fn bury(
-        &mut self,
-        remains: Remains,
-        name: Name,
-        reason: DeadReason,
-        error: String,
-        at: SystemTime,
-    ) -> Vec<Dead> {
+    fn bury(&mut self, remains: Remains, name: Name, reason: DeadReason, failure: Failure) -> Vec<Dead> {
         let mut extras = remains.extras;
         let job = DeadJob {
             id: remains.id,
@@ -372,9 +372,9 @@ impl Store {
             payload: remains.payload,
             priority: remains.priority,
             attempts: remains.attempt.saturating_add(u32::from(reason != DeadReason::NoHandler)),
-            error,
+            error: failure.error,
             reason,
-            failed_at: at,
+            failed_at: failure.at,
             history: extras.as_mut().map(|extras| std::mem::take(&mut extras.history)).unwrap_or_default(),
         };
         self.dead.push(Dead::new(job, remains.kind, extras))
@@ -430,11 +430,8 @@ impl Store {
     }
 
     fn is_current(&self, lease: Lease) -> bool {
-        if self.index.find(lease.id) != Some(lease.key) {
-            return false;
-        }
         let entry = &self.entries[lease.key];
-        entry.state() == State::Running && entry.attempt == lease.attempt
+        entry.id == lease.id && entry.attempt == lease.attempt && entry.state() == State::Running
     }
 
     fn worker_of(&self, key: u32) -> u32 {
@@ -450,6 +447,15 @@ impl Store {
             self.wheel.remove(self.entries[key].place(), &mut self.entries);
             self.entries[key].set_armed(false);
         }
+    }
+
+    /// Frees a job's record without moving it.
+    fn release(&mut self, key: u32) -> Leftovers {
+        let entry = &mut self.entries[key];
+        let leftovers = (entry.payload.take_shared(), entry.extras.take());
+        self.index.remove(entry.id);
+        self.entries.release(key);
+        leftovers
     }
 
     fn vacate(&mut self, key: u32) -> Remains {

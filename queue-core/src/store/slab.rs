@@ -8,7 +8,10 @@ const CHUNK: usize = 1 << CHUNK_BITS;
 
 /// What can lie in a [`Slab`]: a vacant record must have room for the number of the next vacant one.
 pub(crate) trait Record {
-    fn vacant(next: u32) -> Self;
+    /// A record with nothing in it.
+    fn vacant() -> Self;
+    /// Marks this record as vacant, with the number of the next vacant one.
+    fn vacate(&mut self, next: u32);
     fn next_vacant(&self) -> u32;
 }
 
@@ -48,10 +51,17 @@ impl<T: Record> Slab<T> {
     }
 
     pub(crate) fn remove(&mut self, key: u32) -> T {
-        let vacant = T::vacant(self.vacant);
+        let record = std::mem::replace(&mut self[key], T::vacant());
+        self.release(key);
+        record
+    }
+
+    /// Frees a record from which everything worth keeping was taken.
+    pub(crate) fn release(&mut self, key: u32) {
+        let next = self.vacant;
+        self[key].vacate(next);
         self.vacant = key;
         self.len -= 1;
-        let record = std::mem::replace(&mut self[key], vacant);
         if self.len == 0 {
             // A burst is over: give its memory back, all but the first chunk.
             self.chunks.truncate(1);
@@ -60,7 +70,6 @@ impl<T: Record> Slab<T> {
             }
             self.vacant = NONE;
         }
-        record
     }
 }
 
@@ -89,8 +98,12 @@ mod tests {
     }
 
     impl Record for Slot {
-        fn vacant(next: u32) -> Self {
-            Self::Vacant(next)
+        fn vacant() -> Self {
+            Self::Vacant(NONE)
+        }
+
+        fn vacate(&mut self, next: u32) {
+            *self = Self::Vacant(next);
         }
 
         fn next_vacant(&self) -> u32 {
