@@ -20,19 +20,30 @@ thread_local! {
     static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
 }
 
-/// While this lives, the thread is inside the handler of a job. Handlers may nest, when one blocks on another executor.
-pub(crate) struct Inside {
+/// A worker is being polled on this thread. Workers may nest, when a handler blocks on another executor.
+pub(crate) struct Polling {
     outer: Option<Current>,
 }
 
-pub(crate) fn enter(core: &Arc<Core>, id: JobId) -> Inside {
-    Inside { outer: CURRENT.replace(Some(Current { queue: address(core), id })) }
+impl Polling {
+    pub(crate) fn begin() -> Self {
+        Self { outer: CURRENT.take() }
+    }
 }
 
-impl Drop for Inside {
+impl Drop for Polling {
     fn drop(&mut self) {
         CURRENT.set(self.outer);
     }
+}
+
+/// From here to [`leave`], the thread is inside the handler of this job.
+pub(crate) fn enter(core: &Arc<Core>, id: JobId) {
+    CURRENT.set(Some(Current { queue: address(core), id }));
+}
+
+pub(crate) fn leave() {
+    CURRENT.set(None);
 }
 
 /// The job of this queue whose handler is making this call.

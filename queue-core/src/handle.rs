@@ -1,6 +1,5 @@
 //! Everything an application does with a queue that does not need its runtime.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +71,7 @@ impl Handle {
     where
         T: Serialize + ?Sized,
     {
-        Push::new(&self.core, Cow::Borrowed(kind), Payload::json(payload))
+        Push::new(&self.core, kind, Payload::json(payload))
     }
 
     /// Pushes a job that runs no earlier than `delay` from now: `push(kind, payload).delay(delay)`.

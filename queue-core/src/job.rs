@@ -221,7 +221,6 @@ pub struct NewJob {
 /// How one job differs from others of its kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobOptions {
-    pub(crate) queue: Option<Name>,
     pub(crate) delay: Option<Duration>,
     pub(crate) priority: Priority,
     /// Boxed, because few jobs have any and every job is moved.
@@ -231,13 +230,25 @@ pub(crate) struct JobOptions {
 /// What one job does otherwise than its kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
+    pub(crate) queue: Option<Name>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Overrides {
+    /// Whether a worker needs them: where the job runs is settled when it is pushed.
+    pub(crate) fn outlive_push(&self) -> bool {
+        self.retry.is_some() || self.timeout.is_some()
+    }
 }
 
 impl JobOptions {
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
         self.overrides.get_or_insert_default()
+    }
+
+    pub(crate) fn queue(&self) -> Option<&Name> {
+        self.overrides.as_ref()?.queue.as_ref()
     }
 }
 
@@ -267,7 +278,7 @@ impl NewJob {
     /// The named queue to run in, instead of the one its kind belongs to.
     #[must_use]
     pub fn queue(mut self, name: impl Into<Name>) -> Self {
-        self.options.queue = Some(name.into());
+        self.options.overrides().queue = Some(name.into());
         self
     }
 

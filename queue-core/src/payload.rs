@@ -53,8 +53,14 @@ impl Payload {
     }
 
     /// Takes what must be freed, and leaves an empty payload in its place; an inline one stays.
-    pub(crate) fn take_shared(&mut self) -> Option<Self> {
-        matches!(self.0, Repr::Shared(_)).then(|| std::mem::replace(self, Self::empty()))
+    pub(crate) fn take_shared(&mut self) -> Option<Arc<[u8]>> {
+        if let Repr::Inline { .. } = self.0 {
+            return None;
+        }
+        match std::mem::replace(&mut self.0, Self::empty().0) {
+            Repr::Shared(bytes) => Some(bytes),
+            Repr::Inline { .. } => None,
+        }
     }
 
     pub(crate) fn empty() -> Self {

@@ -20,51 +20,65 @@ use crate::retry::RetryPolicy;
 pub struct Push<'a> {
     core: &'a Arc<Core>,
     kind: Cow<'a, str>,
-    payload: Result<Payload, serde_json::Error>,
-    options: JobOptions,
+    /// `None`: the named queue that was asked for does not exist.
+    channel: Option<usize>,
+    job: Submission,
+    /// There is no payload.
+    broken: Option<serde_json::Error>,
 }
 
 impl<'a> Push<'a> {
     pub(crate) fn new(
         core: &'a Arc<Core>,
-        kind: Cow<'a, str>,
+        kind: &'a str,
         payload: Result<Payload, serde_json::Error>,
     ) -> Self {
-        Self { core, kind, payload, options: JobOptions::default() }
+        let (number, channel) = core.find_kind(kind);
+        let (payload, broken) = match payload {
+            Ok(payload) => (payload, None),
+            Err(error) => (Payload::empty(), Some(error)),
+        };
+        let job = Submission { kind: number, payload, options: JobOptions::default() };
+        Self { core, kind: Cow::Borrowed(kind), channel: Some(channel), job, broken }
     }
 
     pub(crate) fn of(core: &'a Arc<Core>, job: NewJob) -> Self {
-        let kind = Cow::Owned(job.kind.as_str().to_owned());
-        Self { core, kind, payload: Ok(job.payload), options: job.options }
+        let NewJob { kind, payload, options } = job;
+        let (number, home) = core.find_kind(&kind);
+        let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
+        let kind = Cow::Owned(kind.as_str().to_owned());
+        Self { core, kind, channel, job: Submission { kind: number, payload, options }, broken: None }
     }
 
     /// The named queue to run in, instead of the one its kind belongs to.
     pub fn queue(mut self, name: impl Into<Name>) -> Self {
-        self.options.queue = Some(name.into());
+        let name = name.into();
+        self.channel = self.core.index_of(&name);
+        self.job.options.overrides().queue = Some(name);
         self
     }
 
     /// Run no earlier than this long after the push was accepted.
     pub fn delay(mut self, delay: Duration) -> Self {
-        self.options.delay = Some(delay);
+        self.job.options.delay = Some(delay);
         self
     }
 
     /// How urgent this job is.
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.options.priority = priority;
+        self.job.options.priority = priority;
         self
     }
 
     /// The retry policy of this job alone.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.options.overrides().retry = Some(policy);
+        self.job.options.overrides().retry = Some(policy);
         self
     }
 
     /// How long one attempt of this job may take.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.overrides().timeout = Some(timeout);
+        self.job.options.overrides().timeout = Some(timeout);
         self
     }
 
@@ -73,34 +87,31 @@ impl<'a> Push<'a> {
     /// # Errors
     ///
     /// [`PushError`], with the job given back.
-    pub fn try_push(self) -> Result<JobId, PushError> {
-        let mut ready = self.prepare()?;
-        let channel = ready.core.channel(ready.channel);
-        let pushed = channel.try_push(ready.core, &ready.kind, &mut ready.job);
-        pushed.map_err(|refusal| ready.refused(refusal))
+    pub fn try_push(mut self) -> Result<JobId, PushError> {
+        let channel = self.valid_channel()?;
+        let pushed = self.core.channel(channel).try_push(self.core, &self.kind, &mut self.job);
+        pushed.map_err(|refusal| self.refused(refusal))
     }
 
-    fn prepare(self) -> Result<Ready<'a>, PushError> {
-        let Self { core, kind, payload, options } = self;
-        let payload = match payload {
-            Ok(payload) => payload,
-            Err(source) => return Err(PushError::Encode(EncodeError { kind: (*kind).into(), source })),
-        };
-        let (number, home) = core.find_kind(&kind);
-        let channel = match &options.queue {
-            None => Some(home),
-            Some(name) => core.index_of(name),
-        };
-        let mut ready = Ready {
-            core,
-            kind,
-            channel: channel.unwrap_or(home),
-            job: Submission { kind: number, payload, options },
-        };
-        match channel {
-            Some(_) => Ok(ready),
-            None => Err(PushError::UnknownQueue(Box::new(ready.take_job()))),
+    /// Where the job goes, unless something is wrong with it.
+    fn valid_channel(&mut self) -> Result<usize, PushError> {
+        if let Some(source) = self.broken.take() {
+            return Err(PushError::Encode(EncodeError { kind: (*self.kind).into(), source }));
         }
+        self.channel.ok_or_else(|| PushError::UnknownQueue(self.take_job()))
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> PushError {
+        let job = self.take_job();
+        match refusal {
+            Refusal::Full => PushError::Full(job),
+            Refusal::TooLarge => PushError::TooLarge(job),
+            Refusal::ShutDown => PushError::ShutDown(job),
+        }
+    }
+
+    fn take_job(&mut self) -> Box<NewJob> {
+        Box::new(take_job((*self.kind).into(), &mut self.job))
     }
 }
 
@@ -109,31 +120,7 @@ impl<'a> IntoFuture for Push<'a> {
     type IntoFuture = PushFuture<'a>;
 
     fn into_future(self) -> PushFuture<'a> {
-        PushFuture { state: self.prepare().map_err(Some), ticket: None }
-    }
-}
-
-/// A job whose place is known.
-#[derive(Debug)]
-struct Ready<'a> {
-    core: &'a Arc<Core>,
-    kind: Cow<'a, str>,
-    channel: usize,
-    job: Submission,
-}
-
-impl Ready<'_> {
-    fn refused(&mut self, refusal: Refusal) -> PushError {
-        let job = Box::new(self.take_job());
-        match refusal {
-            Refusal::Full => PushError::Full(job),
-            Refusal::TooLarge => PushError::TooLarge(job),
-            Refusal::ShutDown => PushError::ShutDown(job),
-        }
-    }
-
-    fn take_job(&mut self) -> NewJob {
-        take_job((*self.kind).into(), &mut self.job)
+        PushFuture { push: self, ticket: None }
     }
 }
 
@@ -146,39 +133,29 @@ fn take_job(kind: Name, job: &mut Submission) -> NewJob {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct PushFuture<'a> {
-    /// What was wrong from the start is reported once.
-    state: Result<Ready<'a>, Option<PushError>>,
+    push: Push<'a>,
     ticket: Option<Ticket>,
 }
 
 impl Future for PushFuture<'_> {
     type Output = Result<JobId, PushError>;
 
-    /// # Panics
-    ///
-    /// When polled again after it has failed.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let ready = match &mut this.state {
-            Ok(ready) => ready,
-            Err(error) => {
-                return Poll::Ready(Err(error.take().expect("a push is not polled after it has failed")));
-            }
-        };
-        let channel = ready.core.channel(ready.channel);
-        let polled = if this.ticket.is_none() && current::job_of(ready.core).is_some() {
-            Poll::Ready(channel.try_push(ready.core, &ready.kind, &mut ready.job))
+        let Self { push, ticket } = &mut *self;
+        let channel = push.core.channel(push.valid_channel()?);
+        let polled = if ticket.is_none() && current::job_of(push.core).is_some() {
+            Poll::Ready(channel.try_push(push.core, &push.kind, &mut push.job))
         } else {
-            channel.poll_push(ready.core, &ready.kind, &mut ready.job, &mut this.ticket, cx.waker())
+            channel.poll_push(push.core, &push.kind, &mut push.job, ticket, cx.waker())
         };
-        polled.map_err(|refusal| ready.refused(refusal))
+        polled.map_err(|refusal| push.refused(refusal))
     }
 }
 
 impl Drop for PushFuture<'_> {
     fn drop(&mut self) {
-        if let (Ok(ready), Some(ticket)) = (&self.state, self.ticket) {
-            ready.core.channel(ready.channel).leave_line(ready.core, ticket);
+        if let (Some(channel), Some(ticket)) = (self.push.channel, self.ticket) {
+            self.push.core.channel(channel).leave_line(self.push.core, ticket);
         }
     }
 }
@@ -245,7 +222,7 @@ impl fmt::Display for PushError {
                 f,
                 "job {:?} was not accepted: there is no queue named {:?}; add it with `builder.queue(..)`",
                 job.kind,
-                job.options.queue.as_deref().unwrap_or_default()
+                job.options.queue().map_or("", Name::as_str)
             ),
             Self::Encode(error) => error.fmt(f),
         }
@@ -297,7 +274,7 @@ impl<'a> PushMany<'a> {
         let mut jobs = Vec::with_capacity(new.len());
         for (place, NewJob { kind, payload, options }) in new.into_iter().enumerate() {
             let (number, home) = core.find_kind(&kind);
-            let channel = options.queue.as_ref().map_or(Some(home), |name| core.index_of(name));
+            let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
             if channel.is_none() {
                 refused.get_or_insert((place, Refused::UnknownQueue));
             }
@@ -466,7 +443,7 @@ impl fmt::Display for PushManyError {
                 write!(f, "a payload of {bytes} bytes is larger than `capacity_bytes`")
             }
             Refused::UnknownQueue => {
-                let name = job.and_then(|job| job.options.queue.as_deref()).unwrap_or_default();
+                let name = job.and_then(|job| job.options.queue()).map_or("", Name::as_str);
                 write!(f, "there is no queue named {name:?}; add it with `builder.queue(..)`")
             }
         }

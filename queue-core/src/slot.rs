@@ -21,9 +21,10 @@ pub(crate) struct Slot {
     /// Wakes the worker while its handler is pending.
     waker: AtomicWaker,
     signals: AtomicU8,
-    /// Counts the attempts that ended here; the running one has this number.
+    /// Counts the attempts that ended here; the running one has this number. Written under the channel's lock.
     run: AtomicU64,
-    /// Someone listens to `changed`: most attempts are never watched and should not pay for it.
+    /// Someone listens to `changed`: most attempts are never watched and should not pay for it. Written under the
+    /// channel's lock, so that whoever ends an attempt there need not order it against the listener's own check.
     watched: AtomicBool,
     changed: Event,
 }
@@ -58,9 +59,11 @@ impl Slot {
         Attempt { slot: self.clone(), run: self.run.load(Ordering::Relaxed) }
     }
 
-    /// The running attempt is settled. Call it under the channel's lock, and [`tell`](Self::tell) after it.
+    /// The running attempt is settled. Call it under the channel's lock, and [`tell_watchers`](Self::tell_watchers)
+    /// after it.
     pub(crate) fn end_attempt(&self) {
-        self.run.fetch_add(1, Ordering::SeqCst);
+        // The lock orders the writers: no other attempt ends here meanwhile.
+        self.run.store(self.run.load(Ordering::Relaxed) + 1, Ordering::Release);
         self.signals.store(0, Ordering::Relaxed);
     }
 
@@ -77,7 +80,7 @@ impl Slot {
 
     /// Wakes the handler's watchers, if there are any. Not under a lock.
     pub(crate) fn tell_watchers(&self) {
-        if self.watched.load(Ordering::SeqCst) {
+        if self.watched.load(Ordering::Relaxed) {
             self.changed.notify(usize::MAX);
         }
     }
@@ -101,16 +104,16 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn is_cancelled(&self) -> bool {
-        let signalled = self.slot.signals.load(Ordering::SeqCst) != 0;
+        let signalled = self.slot.signals.load(Ordering::Acquire) != 0;
         // Read second: if the attempt is still this one, then the signals were its own.
-        signalled || self.slot.run.load(Ordering::SeqCst) != self.run
+        signalled || self.slot.run.load(Ordering::Acquire) != self.run
     }
 
     /// A listener that is notified of every change from now on; check [`is_cancelled`](Self::is_cancelled) after
     /// making it.
     pub(crate) fn listen(&self) -> EventListener {
         let listener = self.slot.changed.listen();
-        self.slot.watched.store(true, Ordering::SeqCst);
+        self.slot.core.channel(self.slot.channel).locked(|| self.slot.watched.store(true, Ordering::Relaxed));
         listener
     }
 

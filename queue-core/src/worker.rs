@@ -23,12 +23,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::current;
+use crate::current::{self, Polling};
 use crate::dead::DeadReason;
 use crate::engine::{Channel, Core, Ending, Seat, Turn};
 use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot};
 use crate::job::{Job, Name, Overrides};
-use crate::outcome::{AttemptTimedOut, HandlerPanicked};
+use crate::outcome::{AttemptTimedOut, HandlerPanicked, Outcome};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
 use crate::slot::{Attempt, Signal};
@@ -115,10 +115,8 @@ impl<R: Runtime> Worker<R> {
             context: attempt,
         };
         let span = Span::of(&job);
-        let called = {
-            let _inside = current::enter(&self.core, lease.id);
-            span.in_scope(|| catch_unwind(AssertUnwindSafe(|| (handler.run)(job))))
-        };
+        current::enter(&self.core, lease.id);
+        let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| (handler.run)(job))));
         self.running = Some(Running { lease, kind, name, overrides, timeout, span });
         match called {
             Ok(future) => {
@@ -137,10 +135,9 @@ impl<R: Runtime> Worker<R> {
         let (Some(running), Some(future)) = (&self.running, &mut self.future) else {
             return Poll::Ready(None);
         };
-        let polled = {
-            let _inside = current::enter(&self.core, running.lease.id);
-            running.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx))))
-        };
+        current::enter(&self.core, running.lease.id);
+        let polled =
+            running.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx))));
         let result = match polled {
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(panicked(panic).into()),
@@ -162,20 +159,25 @@ impl<R: Runtime> Worker<R> {
     /// Lets go of the running job; its attempt does not count.
     fn interrupt(&mut self) -> Option<Ending> {
         self.drop_future();
+        current::leave();
         let Running { lease, name, .. } = self.running.take()?;
         Some(Ending { lease, name, settle: Settle::HandBack, delay: Duration::ZERO })
     }
 
     fn drop_future(&mut self) {
         if let (Some(running), Some(future)) = (&self.running, self.future.take()) {
-            let _inside = current::enter(&self.core, running.lease.id);
+            current::enter(&self.core, running.lease.id);
             running.span.in_scope(|| drop_quietly(future));
         }
     }
 
     /// Judges what the running job's handler answered.
     fn end(&mut self, result: HandlerResult) -> Option<Ending> {
+        current::leave();
         let Running { lease, kind, name, overrides, span, .. } = self.running.take()?;
+        if let (Ok(Outcome::Done), None) = (&result, &overrides) {
+            return Some(Ending { lease, name, settle: Settle::Done, delay: Duration::ZERO });
+        }
         let cancelled = self.seat.slot.has(Signal::Cancel);
         let own = overrides.as_ref().and_then(|overrides| overrides.retry.as_ref());
         let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
@@ -231,6 +233,7 @@ impl<R: Runtime> Future for Worker<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let _polling = Polling::begin();
         let mut ending = ready!(this.poll_running(cx));
         let mut slice = Slice::begin(this.core.now());
         loop {
@@ -256,6 +259,7 @@ impl<R: Runtime> Unpin for Worker<R> {}
 
 impl<R: Runtime> Drop for Worker<R> {
     fn drop(&mut self) {
+        let _polling = Polling::begin();
         let ending = self.interrupt();
         drop_quietly(std::mem::take(&mut self.table));
         self.core.channel(self.channel).leave(&self.core, &self.seat, ending);

@@ -195,6 +195,12 @@ impl Channel {
         })
     }
 
+    /// Runs something under the lock, to order it against what workers do.
+    pub(crate) fn locked(&self, run: impl FnOnce()) {
+        let _state = self.state.lock();
+        run();
+    }
+
     /// Runs `change` under the lock, and its effects after it.
     pub(super) fn with<T>(
         &self,

@@ -211,13 +211,9 @@ impl Channel {
 
     fn handed_back(&self, core: &Core, remains: Remains) -> HandedBack {
         let kind = name_of(core, &remains);
-        let extras = remains.extras.map(|extras| *extras).unwrap_or_default();
-        let options = JobOptions {
-            queue: Some(self.name().clone()),
-            delay: None,
-            priority: remains.priority,
-            overrides: extras.overrides,
-        };
+        let mut overrides = remains.extras.and_then(|extras| extras.overrides).unwrap_or_default();
+        overrides.queue = Some(self.name().clone());
+        let options = JobOptions { delay: None, priority: remains.priority, overrides: Some(overrides) };
         HandedBack {
             id: remains.id,
             attempts: remains.attempt,

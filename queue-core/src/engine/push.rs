@@ -148,12 +148,10 @@ impl Channel {
         let id = core.next_id();
         let payload = std::mem::replace(&mut job.payload, Payload::empty());
         let mut entry = Entry::new(id, job.kind, job.options.priority, payload);
-        if job.kind == Kind::UNKNOWN || job.options.overrides.is_some() {
-            entry.extras = Some(Box::new(Extras {
-                name: (job.kind == Kind::UNKNOWN).then(|| Name::from(name)),
-                overrides: job.options.overrides.take(),
-                history: Vec::new(),
-            }));
+        let overrides = job.options.overrides.take().filter(|overrides| overrides.outlive_push());
+        if job.kind == Kind::UNKNOWN || overrides.is_some() {
+            let name = (job.kind == Kind::UNKNOWN).then(|| Name::from(name));
+            entry.extras = Some(Box::new(Extras { name, overrides, history: Vec::new() }));
         }
         let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
         state.store.push(entry, when);

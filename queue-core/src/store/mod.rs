@@ -17,6 +17,7 @@ mod slab;
 mod transition;
 mod wheel;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use dead_letters::{Dead, DeadLetters, DeadLimits};
@@ -142,7 +143,7 @@ pub(crate) enum Settled {
 }
 
 /// What is to be dropped of a job that is done: nothing, for most.
-pub(crate) type Leftovers = (Option<Payload>, Option<Box<Extras>>);
+pub(crate) type Leftovers = (Option<Arc<[u8]>>, Option<Box<Extras>>);
 
 /// What a job that is gone leaves behind. It may hold values whose `Drop` is the user's, so it is dropped by the
 /// caller, outside of the lock.
