@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use parking_lot::RwLock;
 
 use crate::job::{Job, Name};
@@ -57,20 +58,20 @@ impl Mode for LocalMode {}
 impl<F, T> Accepts<F, T> for SendMode
 where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
-    T: IntoOutcome,
+    T: IntoOutcome + 'static,
 {
     fn erase(future: F) -> SendFuture {
-        Box::pin(async move { future.await.map(IntoOutcome::into_outcome) })
+        Box::pin(future.map_ok(IntoOutcome::into_outcome))
     }
 }
 
 impl<F, T> Accepts<F, T> for LocalMode
 where
     F: Future<Output = Result<T, BoxError>> + 'static,
-    T: IntoOutcome,
+    T: IntoOutcome + 'static,
 {
     fn erase(future: F) -> LocalFuture {
-        Box::pin(async move { future.await.map(IntoOutcome::into_outcome) })
+        Box::pin(future.map_ok(IntoOutcome::into_outcome))
     }
 }
 

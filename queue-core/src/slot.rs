@@ -54,7 +54,7 @@ impl Slot {
         }
     }
 
-    /// The attempt that starts now. Call it under the channel's lock.
+    /// The attempt that starts now. For the worker only.
     pub(crate) fn attempt(self: &Arc<Self>) -> Attempt {
         Attempt { slot: self.clone(), run: self.run.load(Ordering::Relaxed) }
     }

@@ -31,7 +31,7 @@ use crate::job::{Job, Name, Overrides};
 use crate::outcome::{AttemptTimedOut, HandlerPanicked, Outcome};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
-use crate::slot::{Attempt, Signal};
+use crate::slot::Signal;
 use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
 use crate::verdict::{Verdict, judge};
@@ -57,6 +57,8 @@ pub struct Worker<R: Runtime> {
     names: Vec<Option<Name>>,
     random: fastrand::Rng,
     running: Option<Running>,
+    /// What was claimed and not started yet.
+    claim: Option<Claim>,
     /// The running job's handler.
     future: Option<FutureOf<R::Mode>>,
 }
@@ -85,6 +87,7 @@ impl<R: Runtime> Worker<R> {
             names: Vec::new(),
             random,
             running: None,
+            claim: None,
             future: None,
         }
     }
@@ -94,9 +97,9 @@ impl<R: Runtime> Worker<R> {
     }
 
     /// Calls the handler of a claimed job. Gives back the ending right away if there is none, or if it panics.
-    fn start(&mut self, claim: Claim, attempt: Attempt) -> Option<Ending> {
+    fn start(&mut self) -> Option<Ending> {
         self.refresh_table();
-        let Claim { lease, kind, priority, payload, name, overrides } = claim;
+        let Claim { lease, kind, priority, payload, name, overrides } = self.claim.take()?;
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
         let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
@@ -112,7 +115,7 @@ impl<R: Runtime> Worker<R> {
             id: lease.id,
             priority,
             payload,
-            context: attempt,
+            context: self.seat.slot.attempt(),
         };
         let span = Span::of(&job);
         current::enter(&self.core, lease.id);
@@ -242,8 +245,9 @@ impl<R: Runtime> Future for Worker<R> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            ending = match this.channel().turn(&this.core, &this.seat, ending, cx.waker()) {
-                Turn::Run(claim, attempt) => this.start(claim, attempt),
+            let channel = this.core.channel(this.channel);
+            ending = match channel.turn(&this.core, &this.seat, ending, &mut this.claim, cx.waker()) {
+                Turn::Run => this.start(),
                 Turn::Idle => return Poll::Pending,
                 Turn::Stop => return Poll::Ready(()),
             };

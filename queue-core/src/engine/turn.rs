@@ -10,7 +10,7 @@ use super::{Core, Effects};
 use crate::dead::DeadReason;
 use crate::event::Event;
 use crate::job::Name;
-use crate::slot::{Attempt, Slot};
+use crate::slot::Slot;
 use crate::store::{Claim, Failure, Lease, Leftovers, Settle, Settled};
 
 /// A worker's place in a channel.
@@ -31,8 +31,10 @@ pub(crate) struct Ending {
 }
 
 /// What a worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    Run(Claim, Attempt),
+    /// Run the job that was claimed.
+    Run,
     /// Wait: the worker's waker is kept.
     Idle,
     /// Leave: the queue is shut down.
@@ -68,13 +70,20 @@ impl Channel {
         })
     }
 
-    /// Settles the attempt that is over, if any, and claims the next job for the same worker.
-    pub(crate) fn turn(&self, core: &Core, seat: &Seat, ending: Option<Ending>, waker: &Waker) -> Turn {
+    /// Settles the attempt that is over, if any, and claims the next job for the same worker, into `claim`.
+    pub(crate) fn turn(
+        &self,
+        core: &Core,
+        seat: &Seat,
+        ending: Option<Ending>,
+        claim: &mut Option<Claim>,
+        waker: &Waker,
+    ) -> Turn {
         let settled = ending.is_some();
         let (turn, leftovers) = self.with(core, |state, effects| {
             state.seats.unpark(seat.worker);
             let leftovers = ending.and_then(|ending| self.settle(core, state, seat, ending, effects));
-            (self.claim(core, state, seat, waker, effects), leftovers)
+            (self.claim(core, state, seat, claim, waker, effects), leftovers)
         });
         drop(leftovers);
         if settled {
@@ -121,6 +130,7 @@ impl Channel {
         core: &Core,
         state: &mut ChannelState,
         seat: &Seat,
+        claimed: &mut Option<Claim>,
         waker: &Waker,
         effects: &mut Effects,
     ) -> Turn {
@@ -129,10 +139,10 @@ impl Channel {
             Phase::Draining if state.store.has_ready() && !state.paused => {}
             Phase::Draining | Phase::Cancelling | Phase::Closed => return Turn::Stop,
         }
-        let claim = (!state.paused && state.busy < self.config.limit)
-            .then(|| state.store.claim(seat.worker))
-            .flatten();
-        let Some(claim) = claim else {
+        if !state.paused && state.busy < self.config.limit {
+            *claimed = state.store.claim(seat.worker);
+        }
+        let Some(claim) = claimed else {
             state.seats.park(Idle { worker: seat.worker, waker: waker.clone() });
             return Turn::Idle;
         };
@@ -144,7 +154,7 @@ impl Channel {
             let kind = claim.name.clone().or_else(|| core.kind_name(claim.kind));
             Event::Started(self.info(claim.lease.id, kind.unwrap_or_else(|| "".into()), claim.lease.attempt))
         });
-        Turn::Run(claim, seat.slot.attempt())
+        Turn::Run
     }
 
     fn settle(
