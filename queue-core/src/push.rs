@@ -98,11 +98,11 @@ impl<'a> Push<'a> {
         if let Some(source) = self.broken.take() {
             return Err(PushError::Encode(EncodeError { kind: (*self.kind).into(), source }));
         }
-        self.channel.ok_or_else(|| PushError::UnknownQueue(self.take_job()))
+        self.channel.ok_or_else(|| PushError::UnknownQueue(Box::new(self.take_job())))
     }
 
     fn refused(&mut self, refusal: Refusal) -> PushError {
-        let job = self.take_job();
+        let job = Box::new(self.take_job());
         match refusal {
             Refusal::Full => PushError::Full(job),
             Refusal::TooLarge => PushError::TooLarge(job),
@@ -110,8 +110,8 @@ impl<'a> Push<'a> {
         }
     }
 
-    fn take_job(&mut self) -> Box<NewJob> {
-        Box::new(take_job((*self.kind).into(), &mut self.job))
+    fn take_job(&mut self) -> NewJob {
+        take_job((*self.kind).into(), &mut self.job)
     }
 }
 

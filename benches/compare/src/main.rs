@@ -1,146 +1,73 @@
-use queue_tokio::{Job, Queue};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::*},
-    },
-    time::{Duration, Instant},
-};
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Mail {
-    to: String,
-    n: u64,
+//! What a job costs here and elsewhere: each contender runs the same burst of jobs in the same process, in turns.
+//!
+//! ```text
+//! cargo run --release -p queue-compare
+//! ```
+//!
+//! Repetitions are interleaved, their order is reversed every other time, and the first is dropped; the table shows the
+//! median, the range, and the ratio of our tokio figure to each. A run in which a job is lost or doubled is an error.
+//! Absolute figures depend on the machine and on what else it does: only ratios within one run mean anything.
+
+mod contenders;
+
+use std::time::Duration;
+
+use contenders::{CONTENDERS, Contender};
+
+const JOBS: u64 = 200_000;
+const REPETITIONS: usize = 12;
+
+/// What every contender does.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    name: &'static str,
+    jobs: u64,
+    /// Whether each job carries a JSON payload that its handler decodes.
+    json: bool,
 }
-static NN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-fn n() -> u64 {
-    *NN.get_or_init(|| std::env::var("N").map_or(200_000, |t| t.parse().unwrap()))
-}
-fn rt() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::env::var("T").map_or(2, |t| t.parse().unwrap()))
-        .enable_all()
-        .build()
-        .unwrap()
-}
-fn decode(b: &[u8]) -> u64 {
-    let m: Mail = serde_json::from_slice(b).unwrap();
-    m.n
-}
-async fn wait(c: &AtomicU64) {
-    while c.load(Acquire) < n() {
-        tokio::time::sleep(Duration::from_micros(200)).await;
+
+fn main() {
+    let bursts = [
+        Burst { name: "burst-json", jobs: JOBS, json: true },
+        Burst { name: "burst-unit", jobs: JOBS, json: false },
+    ];
+    println!("{JOBS} jobs a burst, medians of {} interleaved repetitions, ns per job", REPETITIONS - 1);
+    for burst in bursts {
+        compare(burst);
     }
 }
-fn ours(json: bool) -> f64 {
-    rt().block_on(async {
-        tokio::spawn(async move {
-            let c = Arc::new(AtomicU64::new(0));
-            let q = Queue::builder().workers(4).build();
-            let c2 = c.clone();
-            q.register("mail", move |j: Job| {
-                let c = c2.clone();
-                async move {
-                    if json {
-                        decode(j.raw_payload());
-                    }
-                    c.fetch_add(1, Release);
-                    Ok(())
-                }
-            });
-            q.start();
-            let t = Instant::now();
-            for n in 0..n() {
-                if json {
-                    q.push("mail", &Mail { to: "user@example.com".into(), n }).await.unwrap();
-                } else {
-                    q.push("mail", &()).await.unwrap();
-                }
-            }
-            wait(&c).await;
-            let e = t.elapsed();
-            assert_eq!(c.load(Relaxed), n());
-            q.shutdown(Duration::from_secs(1)).await;
-            e.as_nanos() as f64 / n() as f64
-        })
-        .await
-        .unwrap()
-    })
-}
-fn spawn(json: bool) -> f64 {
-    rt().block_on(async {
-        tokio::spawn(async move {
-            let c = Arc::new(AtomicU64::new(0));
-            let t = Instant::now();
-            for n in 0..n() {
-                let c = c.clone();
-                if json {
-                    let b = serde_json::to_vec(&Mail { to: "user@example.com".into(), n }).unwrap();
-                    tokio::spawn(async move {
-                        decode(&b);
-                        c.fetch_add(1, Release);
-                    });
-                } else {
-                    tokio::spawn(async move {
-                        c.fetch_add(1, Release);
-                    });
-                }
-            }
-            wait(&c).await;
-            t.elapsed().as_nanos() as f64 / n() as f64
-        })
-        .await
-        .unwrap()
-    })
-}
-fn mpsc(json: bool) -> f64 {
-    rt().block_on(async {
-        tokio::spawn(async move {
-            let c = Arc::new(AtomicU64::new(0));
-            let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
-            let c2 = c.clone();
-            tokio::spawn(async move {
-                while let Some(b) = rx.recv().await {
-                    if json {
-                        decode(&b);
-                    }
-                    c2.fetch_add(1, Release);
-                }
-            });
-            let t = Instant::now();
-            for n in 0..n() {
-                if json {
-                    tx.send(serde_json::to_vec(&Mail { to: "user@example.com".into(), n }).unwrap()).unwrap();
-                } else {
-                    tx.send(Vec::new()).unwrap();
-                }
-            }
-            wait(&c).await;
-            t.elapsed().as_nanos() as f64 / n() as f64
-        })
-        .await
-        .unwrap()
-    })
-}
-fn med(mut v: Vec<f64>) -> f64 {
-    v.sort_by(f64::total_cmp);
-    v[v.len() / 2]
-}
-fn main() {
-    for json in [true, false] {
-        let (mut a, mut b, mut c) = (vec![], vec![], vec![]);
-        for i in 0..11 {
-            let (x, y, z) = (ours(json), spawn(json), mpsc(json));
-            if i > 0 || true {
-                a.push(x);
-                b.push(y);
-                c.push(z);
+
+fn compare(burst: Burst) {
+    let mut runs: Vec<(&Contender, Vec<f64>)> =
+        CONTENDERS.iter().map(|contender| (contender, Vec::new())).collect();
+    for repetition in 0..REPETITIONS {
+        for (contender, figures) in &mut runs {
+            figures.push(per_job((contender.run)(burst), burst.jobs));
+        }
+        runs.reverse();
+        if repetition == 0 {
+            for (_, figures) in &mut runs {
+                figures.clear();
             }
         }
-        let (a, b, c) = (med(a), med(b), med(c));
-        println!(
-            "json={json} ours {a:.0} spawn {b:.0} mpsc {c:.0}  ours/spawn {:.2} ours/mpsc {:.2}",
-            a / b,
-            a / c
-        );
     }
+    runs.sort_by_key(|(contender, _)| CONTENDERS.iter().position(|known| known.name == contender.name));
+    let ours = median(&mut runs[0].1);
+    println!("\n{:<12} {:>26} {:>8} {:>17} {:>8}", burst.name, "", "median", "min..max", "ratio");
+    for (contender, figures) in &mut runs {
+        let median = median(figures);
+        let range = format!("{:.0}..{:.0}", figures[0], figures[figures.len() - 1]);
+        println!("{:<39} {median:>8.0} {range:>17} {:>8.2}", contender.name, ours / median);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds per job need no 53 bits")]
+fn per_job(time: Duration, jobs: u64) -> f64 {
+    time.as_nanos() as f64 / jobs as f64
+}
+
+/// Sorts the figures and returns the middle one.
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
