@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use event_listener::{Event as Notify, EventListener};
 use parking_lot::Mutex;
 
-use super::Core;
-use super::channel::{Channel, Totals, name_of, raise};
+use super::channel::{Channel, ChannelState, Totals, name_of, raise};
+use super::{Core, Effects};
 use crate::event::Event;
 use crate::job::{JobId, JobOptions, NewJob};
 use crate::shutdown::{HandedBack, ShutdownReport};
 use crate::slot::Signal;
 use crate::store::Remains;
+use crate::worker::drop_quietly;
 
 /// How far shutdown has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +86,7 @@ impl Core {
             closing.before = Some(self.totals());
         }
         for channel in self.channels() {
-            channel.advance_phase(self, Phase::Draining, &[]);
+            channel.drain(self);
         }
     }
 
@@ -93,45 +94,47 @@ impl Core {
     pub(crate) fn interrupt(&self) {
         let insiders = self.closing.state.lock().insiders.clone();
         for channel in self.channels() {
-            channel.advance_phase(self, Phase::Cancelling, &insiders);
+            channel.interrupt(self, &insiders);
         }
     }
 
     /// The report, if shutdown is complete or can be completed now; `force` completes it without those that still run.
     pub(crate) fn try_report(&self, force: bool) -> Option<Arc<ShutdownReport>> {
         let mut closing = self.closing.state.lock();
-        if closing.report.is_none() {
-            let before = closing.before?;
-            let insiders = &closing.insiders;
-            if !force && !self.channels().iter().all(|channel| channel.is_drained(insiders)) {
-                return None;
-            }
-            let report = self.close(before, insiders);
-            closing.report = Some(Arc::new(report));
-            drop(closing);
-            self.closed();
-            closing = self.closing.state.lock();
+        if let Some(report) = &closing.report {
+            return Some(report.clone());
         }
-        closing.report.clone()
+        let before = closing.before?;
+        if !force && !self.channels().iter().all(|channel| channel.is_drained(&closing.insiders)) {
+            return None;
+        }
+        let mut effects = Effects::default();
+        let report = Arc::new(self.close(before, &closing.insiders, &mut effects));
+        closing.report = Some(report.clone());
+        drop(closing);
+        effects.run(self);
+        self.closed();
+        Some(report)
     }
 
-    /// Nobody owns the queue any more: stops the workers, reports to no one.
+    /// Nobody owns the queue any more: stops the workers and drops what waits, reports to no one.
     pub(super) fn abandon(&self) {
         for channel in self.channels() {
-            channel.advance_phase(self, Phase::Closed, &[]);
+            channel.abandon(self);
         }
         self.closed();
     }
 
-    fn close(&self, before: Totals, insiders: &[JobId]) -> ShutdownReport {
+    fn close(&self, before: Totals, insiders: &[JobId], effects: &mut Effects) -> ShutdownReport {
         let mut report = ShutdownReport::default();
+        let mut after = Totals::default();
         for channel in self.channels() {
-            channel.advance_phase(self, Phase::Closed, insiders);
-            let (taken, running) = channel.take_all();
-            report.handed_back.extend(taken.into_iter().map(|remains| channel.handed_back(self, remains)));
-            report.abandoned.extend(running);
+            let closed = channel.close(self, insiders, effects);
+            let handed_back = closed.taken.into_iter().map(|remains| channel.handed_back(self, remains));
+            report.handed_back.extend(handed_back);
+            report.abandoned.extend(closed.running);
+            after.add(closed.totals);
         }
-        let after = self.totals();
         report.finished = after.finished - before.finished;
         report.dead_lettered = after.dead - before.dead;
         report.cancelled = after.cancelled - before.cancelled;
@@ -150,41 +153,74 @@ impl Core {
     fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         for channel in self.channels() {
-            let totals = channel.state.lock().totals;
-            sum.finished += totals.finished;
-            sum.dead += totals.dead;
-            sum.cancelled += totals.cancelled;
+            sum.add(channel.state.lock().totals);
         }
         sum
     }
 }
 
+impl Totals {
+    fn add(&mut self, other: Self) {
+        self.finished += other.finished;
+        self.dead += other.dead;
+        self.cancelled += other.cancelled;
+    }
+}
+
+/// What a channel held when it was closed. Taken under one lock: a job that ends at that moment is in one place.
+struct Closed {
+    taken: Vec<Remains>,
+    running: Vec<JobId>,
+    totals: Totals,
+}
+
 impl Channel {
-    /// Goes on to `phase`, if that is further, and tells everyone whom it concerns; what `insiders` run is left alone.
-    fn advance_phase(&self, core: &Core, phase: Phase, insiders: &[JobId]) {
+    /// Stops taking jobs in, and takes out those that wait for their time.
+    fn drain(&self, core: &Core) {
         self.with(core, |state, effects| {
-            effects.closing = true;
-            if state.phase >= phase {
-                return;
-            }
-            state.phase = phase;
-            for waker in state.waiters.dismiss() {
-                effects.wake(waker);
-            }
-            while let Some(waker) = state.seats.rouse() {
-                effects.wake(waker);
-            }
-            let delayed = state.store.take_delayed();
-            for remains in &delayed {
-                core.record(effects, || Event::HandedBack(self.info_of(core, remains)));
-            }
-            state.taken.extend(delayed);
-            if phase >= Phase::Cancelling {
-                for (_, worker) in state.store.running().filter(|(id, _)| !insiders.contains(id)) {
-                    raise(state.seats.slot(worker), Signal::Stop, effects);
-                }
+            if state.advance_phase(Phase::Draining, &[], effects) {
+                let delayed = state.store.take_delayed();
+                self.hand_back(core, state, delayed, effects);
             }
         });
+    }
+
+    /// Starts nothing any more, and interrupts what runs, except for `insiders`.
+    fn interrupt(&self, core: &Core, insiders: &[JobId]) {
+        self.with(core, |state, effects| state.advance_phase(Phase::Cancelling, insiders, effects));
+    }
+
+    /// Takes out everything that is left. The caller runs the effects, once it holds no lock itself.
+    fn close(&self, core: &Core, insiders: &[JobId], effects: &mut Effects) -> Closed {
+        let state = &mut *self.state.lock();
+        state.advance_phase(Phase::Closed, insiders, effects);
+        let mut waiting = state.store.take_ready();
+        waiting.extend(state.store.take_delayed());
+        self.hand_back(core, state, waiting, effects);
+        Closed {
+            taken: std::mem::take(&mut state.taken),
+            running: state.store.running().map(|(id, _)| id).collect(),
+            totals: state.totals,
+        }
+    }
+
+    /// Lets go of everything that waits: there is nobody to give it to.
+    fn abandon(&self, core: &Core) {
+        let gone = self.with(core, |state, effects| {
+            state.advance_phase(Phase::Closed, &[], effects);
+            let mut gone = std::mem::take(&mut state.taken);
+            gone.extend(state.store.take_ready());
+            gone.extend(state.store.take_delayed());
+            gone
+        });
+        drop_quietly(gone);
+    }
+
+    fn hand_back(&self, core: &Core, state: &mut ChannelState, waiting: Vec<Remains>, effects: &mut Effects) {
+        for remains in &waiting {
+            core.record(effects, || Event::HandedBack(self.info_of(core, remains)));
+        }
+        state.taken.extend(waiting);
     }
 
     /// Whether there is nothing to wait for: all that could run has run, except for `insiders`.
@@ -200,15 +236,6 @@ impl Channel {
         counts.running <= inside && (counts.ready == 0 || nobody_claims)
     }
 
-    /// Everything that waits, and who still runs.
-    fn take_all(&self) -> (Vec<Remains>, Vec<JobId>) {
-        let mut state = self.state.lock();
-        let mut taken = std::mem::take(&mut state.taken);
-        taken.extend(state.store.take_ready());
-        taken.extend(state.store.take_delayed());
-        (taken, state.store.running().map(|(id, _)| id).collect())
-    }
-
     fn handed_back(&self, core: &Core, remains: Remains) -> HandedBack {
         let kind = name_of(core, &remains);
         let mut overrides = remains.extras.and_then(|extras| extras.overrides).unwrap_or_default();
@@ -219,6 +246,30 @@ impl Channel {
             attempts: remains.attempt,
             job: NewJob { kind, payload: remains.payload, options },
         }
+    }
+}
+
+impl ChannelState {
+    /// Goes on to `phase`, if that is further, and tells everyone whom it concerns; what `insiders` run is left alone.
+    /// Returns whether it was.
+    fn advance_phase(&mut self, phase: Phase, insiders: &[JobId], effects: &mut Effects) -> bool {
+        effects.closing = true;
+        if self.phase >= phase {
+            return false;
+        }
+        self.phase = phase;
+        for waker in self.waiters.dismiss() {
+            effects.wake(waker);
+        }
+        while let Some(waker) = self.seats.rouse() {
+            effects.wake(waker);
+        }
+        if phase >= Phase::Cancelling {
+            for (_, worker) in self.store.running().filter(|(id, _)| !insiders.contains(id)) {
+                raise(self.seats.slot(worker), Signal::Stop, effects);
+            }
+        }
+        true
     }
 }
 
