@@ -136,7 +136,8 @@ impl<R: Runtime> Queue<R> {
 
     /// Runs the workers inside the calling task until the queue is shut down, with no spawner at all.
     ///
-    /// Handlers share the task: while one computes, the others wait.
+    /// Handlers share the task: while one computes, the others wait. As [`start`](Self::start) does, it runs the workers
+    /// that are missing; if there are none, it still lasts until the shutdown.
     ///
     /// # Cancel safety
     ///
@@ -147,6 +148,7 @@ impl<R: Runtime> Queue<R> {
         let parts = workers.into_iter().map(Part::Worker);
         let mut parts: FuturesUnordered<_> = parts.chain(timekeeper.map(Part::Timekeeper)).collect();
         while parts.next().await.is_some() {}
+        self.core().wait_until_closed().await;
     }
 
     /// Shuts down: takes nothing new, lets what is ready and running finish for up to `timeout`, interrupts the rest,

@@ -125,6 +125,16 @@ impl Core {
         self.closed();
     }
 
+    /// Ends once the queue is closed.
+    pub(crate) async fn wait_until_closed(&self) {
+        while !self.closing.is_closed() {
+            let listener = self.closing.listen();
+            if !self.closing.is_closed() {
+                listener.await;
+            }
+        }
+    }
+
     fn close(&self, before: Totals, insiders: &[JobId], effects: &mut Effects) -> ShutdownReport {
         let mut report = ShutdownReport::default();
         let mut after = Totals::default();
