@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::Core;
 use crate::slot::Slot;
 use crate::store::{Dead, Remains};
+use crate::worker::drop_quietly;
 
 /// Wakers to wake and values to drop. The common call wakes one worker and allocates nothing.
 #[derive(Default)]
@@ -61,15 +62,15 @@ impl Effects {
         if let Some(waker) = self.first {
             waker.wake();
         }
-        if let Some(more) = self.more {
-            more.wakers.into_iter().for_each(Waker::wake);
-            more.slots.iter().for_each(|slot| slot.tell());
-        }
         if self.events {
             core.events.notify();
         }
         if self.closing {
             core.closing.notify();
         }
+        let Some(more) = self.more else { return };
+        more.wakers.into_iter().for_each(Waker::wake);
+        more.slots.iter().for_each(|slot| slot.tell());
+        drop_quietly((more.remains, more.dead));
     }
 }
