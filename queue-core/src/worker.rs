@@ -70,6 +70,8 @@ struct Running {
     name: Name,
     overrides: Option<Box<Overrides>>,
     timeout: Option<Duration>,
+    /// When the time is up, until that is made known.
+    deadline: Option<Instant>,
     span: Span,
 }
 
@@ -109,6 +111,7 @@ impl<R: Runtime> Worker<R> {
         let name = own_name(&mut self.names, kind, handler);
         let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout);
         let timeout = timeout.or(handler.timeout).or(self.core.channel(self.channel).config().timeout);
+        let deadline = timeout.and_then(|timeout| self.core.now().checked_add(timeout));
         let job = Job {
             name: name.clone(),
             attempt: lease.attempt,
@@ -120,13 +123,10 @@ impl<R: Runtime> Worker<R> {
         let span = Span::of(&job);
         current::enter(&self.core, lease.id);
         let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| (handler.run)(job))));
-        self.running = Some(Running { lease, kind, name, overrides, timeout, span });
+        self.running = Some(Running { lease, kind, name, overrides, timeout, deadline, span });
         match called {
             Ok(future) => {
                 self.future = Some(future);
-                if let Some(timeout) = timeout {
-                    self.channel().arm(&self.core, lease, timeout);
-                }
                 None
             }
             Err(panic) => self.end(Err(panicked(panic).into())),
@@ -135,7 +135,7 @@ impl<R: Runtime> Worker<R> {
 
     /// Polls the handler's future, and looks at the signals when it has to wait.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let (Some(running), Some(future)) = (&self.running, &mut self.future) else {
+        let (Some(running), Some(future)) = (&mut self.running, &mut self.future) else {
             return Poll::Ready(None);
         };
         current::enter(&self.core, running.lease.id);
@@ -145,6 +145,11 @@ impl<R: Runtime> Worker<R> {
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(panicked(panic).into()),
             Ok(Poll::Pending) => {
+                // Not before the first poll: most handlers are done in it, and a timekeeper that is woken by a thread
+                // which then goes on computing may have to wait for that thread.
+                if let Some(deadline) = running.deadline.take() {
+                    self.core.channel(self.channel).arm(&self.core, running.lease, deadline);
+                }
                 self.seat.slot.watch(cx.waker());
                 if self.seat.slot.has(Signal::TimedOut) {
                     Err(AttemptTimedOut { after: running.timeout.unwrap_or_default() }.into())

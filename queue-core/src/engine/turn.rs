@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelState, Idle, Scope, name_of};
 use super::closing::Phase;
@@ -99,9 +99,8 @@ impl Channel {
         seat.slot.tell_watchers();
     }
 
-    /// Lets the attempt run until `timeout` from now.
-    pub(crate) fn arm(&self, core: &Core, lease: Lease, timeout: Duration) {
-        let Some(deadline) = core.now().checked_add(timeout) else { return };
+    /// Lets the attempt run until `deadline`.
+    pub(crate) fn arm(&self, core: &Core, lease: Lease, deadline: Instant) {
         self.with(core, |state, effects| {
             state.store.arm(lease, deadline);
             self.publish(core, state, effects);
