@@ -55,7 +55,7 @@ impl<R: Runtime> Future for Timekeeper<R> {
             return Poll::Ready(());
         }
         match attendance {
-            Attendance::StandBy | Attendance::Sleep(None) => {
+            Attendance::Sleep(None) => {
                 this.sleep = None;
                 return Poll::Pending;
             }

@@ -1,13 +1,15 @@
 //! When each channel is due next, and which timekeeper sees to it.
 //!
 //! Every thread (or runtime) that runs workers also runs a timekeeper. One of them leads: it sleeps until the earliest
-//! deadline and tends the channels that are due. The others stand by at no cost, and the next takes over when the
-//! leader's runtime ends. Channels publish a deadline here only when it is earlier than the one they published before.
+//! deadline and tends the channels that are due. The others stand by: they sleep a little longer, and find the deadline
+//! gone when they wake. If it is still there, the leader's thread is blocked by a handler, and who finds that takes over,
+//! as another does when the leader's runtime ends. Channels publish a deadline here only when it is earlier than the one
+//! they published before.
 
 use std::collections::BTreeSet;
 use std::task::Waker;
 use std::thread::ThreadId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -20,7 +22,7 @@ struct State {
     published: Vec<Option<Instant>>,
     keepers: Vec<Keeper>,
     next_keeper: u64,
-    /// The leading timekeeper.
+    /// The leading timekeeper. While there is none, every timekeeper has been woken: the first to attend leads.
     leader: Option<u64>,
 }
 
@@ -28,18 +30,22 @@ struct Keeper {
     number: u64,
     scope: Option<ThreadId>,
     waker: Option<Waker>,
+    /// When it wakes by itself.
+    wakes_at: Option<Instant>,
 }
 
 /// What a timekeeper is to do.
 #[derive(Debug)]
 pub(crate) enum Attendance {
-    /// Another one leads.
-    StandBy,
     /// Tend these channels, then ask again.
     Tend(Vec<usize>),
-    /// Nothing is due before this.
+    /// There is nothing to do before this.
     Sleep(Option<Instant>),
 }
+
+/// How late the leader may be before another timekeeper takes over. Handlers that compute hold it up all the time, for
+/// less than this if they mean well.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 impl Board {
     pub(super) fn new(channels: usize) -> Self {
@@ -54,20 +60,24 @@ impl Board {
         }
     }
 
-    /// Sets when a channel is due. Gives back the leader's waker if it must wake earlier than it thought.
-    pub(super) fn publish(&self, channel: usize, due: Option<Instant>) -> Option<Waker> {
+    /// Sets when a channel is due. Hands the wakers of those out who must wake earlier than they thought.
+    pub(super) fn publish(&self, channel: usize, due: Instant, mut wake: impl FnMut(Waker)) {
         let mut state = self.state.lock();
+        let state = &mut *state;
         let earliest = state.due.first().map(|(due, _)| *due);
-        if let Some(old) = std::mem::replace(&mut state.published[channel], due) {
+        if let Some(old) = state.published[channel].replace(due) {
             state.due.remove(&(old, channel));
         }
-        let due = due?;
         state.due.insert((due, channel));
         if earliest.is_some_and(|earliest| earliest <= due) {
-            return None;
+            return;
         }
-        let leader = state.leader?;
-        state.keepers.iter_mut().find(|keeper| keeper.number == leader)?.waker.take()
+        for keeper in &mut state.keepers {
+            let wanted = keeper.wanted_at(due, state.leader);
+            if keeper.wakes_at.is_none_or(|wakes_at| wanted.is_some_and(|wanted| wanted < wakes_at)) {
+                keeper.waker.take().into_iter().for_each(&mut wake);
+            }
+        }
     }
 
     /// A timekeeper joins; there is one per scope.
@@ -78,57 +88,69 @@ impl Board {
         }
         let number = state.next_keeper;
         state.next_keeper += 1;
-        state.keepers.push(Keeper { number, scope, waker: None });
+        state.keepers.push(Keeper { number, scope, waker: None, wakes_at: None });
         Some(number)
     }
 
-    /// A timekeeper leaves: its runtime ended. If it led, another one is woken to take over.
+    /// A timekeeper leaves: its runtime ended. If it led, the others are woken, and the first to come takes over; the one
+    /// that was woken alone might end, too, before it comes.
     pub(crate) fn resign(&self, number: u64) {
-        let successor = {
+        {
             let mut state = self.state.lock();
             state.keepers.retain(|keeper| keeper.number != number);
             if state.leader != Some(number) {
                 return;
             }
             state.leader = None;
-            state.keepers.iter_mut().find_map(|keeper| keeper.waker.take())
-        };
-        if let Some(successor) = successor {
-            successor.wake();
         }
+        self.wake_all();
     }
 
     /// What timekeeper `number` is to do at `now`; `waker` is woken when that changes.
     pub(crate) fn attend(&self, number: u64, now: Instant, waker: &Waker) -> Attendance {
         let mut state = self.state.lock();
         let state = &mut *state;
-        if let Some(keeper) = state.keepers.iter_mut().find(|keeper| keeper.number == number) {
-            match &mut keeper.waker {
-                Some(known) => known.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+        let Some(keeper) = state.keepers.iter_mut().find(|keeper| keeper.number == number) else {
+            return Attendance::Sleep(None);
+        };
+        match &mut keeper.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
         }
-        if *state.leader.get_or_insert(number) != number {
-            return Attendance::StandBy;
+        let is_late = |(due, _): &(Instant, usize)| now.saturating_duration_since(*due) >= PATIENCE;
+        if state.leader.is_none() || state.due.first().is_some_and(is_late) {
+            state.leader = Some(number);
         }
         let mut tend = Vec::new();
-        while let Some((due, channel)) = state.due.first().copied().filter(|(due, _)| *due <= now) {
-            state.due.remove(&(due, channel));
-            state.published[channel] = None;
-            tend.push(channel);
+        if state.leader == Some(number) {
+            while let Some((due, channel)) = state.due.first().copied().filter(|(due, _)| *due <= now) {
+                state.due.remove(&(due, channel));
+                state.published[channel] = None;
+                tend.push(channel);
+            }
         }
-        if tend.is_empty() {
-            return Attendance::Sleep(state.due.first().map(|(due, _)| *due));
-        }
-        Attendance::Tend(tend)
+        let earliest = state.due.first().map(|(due, _)| *due);
+        keeper.wakes_at = earliest.and_then(|due| keeper.wanted_at(due, state.leader));
+        if tend.is_empty() { Attendance::Sleep(keeper.wakes_at) } else { Attendance::Tend(tend) }
     }
 
     /// Wakes every timekeeper, to find that the queue is closed.
     pub(super) fn dismiss(&self) {
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         let wakers: Vec<_> =
             self.state.lock().keepers.iter_mut().filter_map(|keeper| keeper.waker.take()).collect();
         for waker in wakers {
             waker.wake();
         }
+    }
+}
+
+impl Keeper {
+    /// When it should wake for a deadline.
+    fn wanted_at(&self, due: Instant, leader: Option<u64>) -> Option<Instant> {
+        if leader == Some(self.number) { Some(due) } else { due.checked_add(PATIENCE) }
     }
 }

@@ -232,9 +232,7 @@ impl Channel {
             return;
         }
         state.published = Some(due);
-        if let Some(waker) = core.board.publish(self.index, Some(due)) {
-            effects.wake(waker);
-        }
+        core.board.publish(self.index, due, |waker| effects.wake(waker));
     }
 
     /// Whether one more job of this many bytes may wait, grants included.
