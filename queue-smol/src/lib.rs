@@ -22,7 +22,7 @@
 //! [`local::Queue`] runs on a `LocalExecutor`, and they need not be.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
@@ -38,11 +38,14 @@ pub type Queue = queue_core::Queue<Smol>;
 /// smol: the global executor, or one of yours.
 #[derive(Clone, Debug, Default)]
 pub struct Smol {
-    executor: Option<Arc<Executor<'static>>>,
+    /// Weak, because the executor holds the workers, and the workers hold this.
+    executor: Option<Weak<Executor<'static>>>,
 }
 
 impl Smol {
-    /// This executor instead of the global one. Run it: an executor that nobody runs starts nothing.
+    /// This executor instead of the global one. Keep it and run it: an executor that nobody runs starts nothing, and
+    /// the queue does not keep it alive. When it is dropped, running jobs go back to their queue, as when any runtime
+    /// ends.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -50,7 +53,7 @@ impl Smol {
     /// use queue_smol::{Queue, Smol};
     ///
     /// let executor = Arc::new(smol::Executor::new());
-    /// let queue = Queue::builder_on(Smol::on(executor.clone())).build();
+    /// let queue = Queue::builder_on(Smol::on(&executor)).build();
     /// queue.register("hello", |_| async { Ok(()) });
     /// queue.start();
     /// smol::block_on(executor.run(async {
@@ -59,8 +62,8 @@ impl Smol {
     /// }));
     /// ```
     #[must_use]
-    pub fn on(executor: Arc<Executor<'static>>) -> Self {
-        Self { executor: Some(executor) }
+    pub fn on(executor: &Arc<Executor<'static>>) -> Self {
+        Self { executor: Some(Arc::downgrade(executor)) }
     }
 }
 
@@ -99,9 +102,12 @@ impl<F> Spawner<F> for Smol
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    /// # Panics
+    ///
+    /// When it is on an executor of yours, and that is gone.
     fn spawn(&self, future: F) {
         match &self.executor {
-            Some(executor) => executor.spawn(future).detach(),
+            Some(executor) => executor.upgrade().expect("the executor is gone").spawn(future).detach(),
             None => smol::spawn(future).detach(),
         }
     }
