@@ -196,7 +196,7 @@ mod on_smol {
         }
 
         fn builder(&self) -> Builder<Smol> {
-            Queue::builder_on(Smol::on(self.0.clone()))
+            Queue::builder_on(Smol::on(&self.0))
         }
     }
 

@@ -102,7 +102,7 @@ fn ours_on_tokio(burst: Burst) -> Duration {
 
 fn ours_on_smol(burst: Burst) -> Duration {
     let executor = Arc::new(smol::Executor::new());
-    let queue = Queue::builder_on(Smol::on(executor.clone())).workers(4).build();
+    let queue = Queue::builder_on(Smol::on(&executor)).workers(4).build();
     let count = register(&queue, burst);
     queue.start();
     let handle = queue.handle();

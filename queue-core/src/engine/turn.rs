@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::job::Name;
 use crate::slot::Slot;
 use crate::store::{Claim, Failure, Lease, Leftovers, Settle, Settled};
+use crate::worker::drop_quietly;
 
 /// A worker's place in a channel.
 pub(crate) struct Seat {
@@ -85,7 +86,7 @@ impl Channel {
             let leftovers = ending.and_then(|ending| self.settle(core, state, seat, ending, effects));
             (self.claim(core, state, seat, claim, waker, effects), leftovers)
         });
-        drop(leftovers);
+        drop_leftovers(leftovers);
         if settled {
             seat.slot.tell_watchers();
         }
@@ -95,7 +96,7 @@ impl Channel {
     /// Settles the attempt that is over and claims nothing: the worker has used up its time slice.
     pub(crate) fn finish(&self, core: &Core, seat: &Seat, ending: Ending) {
         let leftovers = self.with(core, |state, effects| self.settle(core, state, seat, ending, effects));
-        drop(leftovers);
+        drop_leftovers(leftovers);
         seat.slot.tell_watchers();
     }
 
@@ -118,7 +119,7 @@ impl Channel {
             effects.closing = state.phase != Phase::Open;
             leftovers
         });
-        drop(leftovers);
+        drop_leftovers(leftovers);
         if settled {
             seat.slot.tell_watchers();
         }
@@ -223,6 +224,13 @@ impl Channel {
                 Event::Died { job, reason: *reason, error: failure.error.clone() }
             }
         }
+    }
+}
+
+/// Most jobs leave nothing, and few something of the user's.
+fn drop_leftovers(leftovers: Option<Leftovers>) {
+    if let Some((_, Some(extras))) = leftovers {
+        drop_quietly(extras);
     }
 }
 
