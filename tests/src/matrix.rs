@@ -2,7 +2,7 @@
 
 /// Makes a test of every scenario on every runtime whose feature is on.
 ///
-/// ```ignore
+/// ```text
 /// matrix! {
 ///     outcomes { a_failed_attempt_is_retried, a_panic_is_a_failure }
 ///     order { jobs_start_in_push_order }
