@@ -58,11 +58,20 @@ impl Entry {
 
     /// Whether a running job has a deadline in the wheel.
     pub(crate) fn is_armed(&self) -> bool {
-        self.tag.is_armed()
+        self.tag.is_marked()
     }
 
     pub(crate) fn set_armed(&mut self, armed: bool) {
-        self.tag.set_armed(armed);
+        self.tag.set_marked(armed);
+    }
+
+    /// Whether a ready job was interrupted and waits to run again.
+    pub(crate) fn is_returned(&self) -> bool {
+        self.tag.is_marked()
+    }
+
+    pub(crate) fn set_returned(&mut self, returned: bool) {
+        self.tag.set_marked(returned);
     }
 
     pub(crate) fn next(&self) -> u32 {
@@ -124,13 +133,13 @@ impl Record for Entry {
     }
 }
 
-/// Kind, priority, state and the armed mark in one word.
+/// Kind, priority, state and a mark in one word. The mark is free to mean something else in every state.
 #[derive(Clone, Copy, Debug)]
 struct Tag(u32);
 
 const PRIORITY_SHIFT: u32 = Kind::BITS;
 const STATE_SHIFT: u32 = PRIORITY_SHIFT + 4;
-const ARMED: u32 = 1 << 31;
+const MARK: u32 = 1 << 31;
 
 /// In the order of their codes.
 const STATES: [State; 5] = [State::Ready, State::Delayed, State::Running, State::Dead, State::Gone];
@@ -157,12 +166,12 @@ impl Tag {
         self.0 = self.0 & !(0x7 << STATE_SHIFT) | code << STATE_SHIFT;
     }
 
-    fn is_armed(self) -> bool {
-        self.0 & ARMED != 0
+    fn is_marked(self) -> bool {
+        self.0 & MARK != 0
     }
 
-    fn set_armed(&mut self, armed: bool) {
-        self.0 = if armed { self.0 | ARMED } else { self.0 & !ARMED };
+    fn set_marked(&mut self, marked: bool) {
+        self.0 = if marked { self.0 | MARK } else { self.0 & !MARK };
     }
 }
 

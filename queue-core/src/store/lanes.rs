@@ -51,17 +51,26 @@ impl Lanes {
         entries[key].set_next(NONE);
     }
 
-    /// Puts a job that was interrupted back at the front of its lane.
-    pub(crate) fn push_front(&mut self, key: u32, entries: &mut Slab<Entry>) {
+    /// Puts a job that was interrupted back at the front of its lane. Several of them stand in push order there, whatever
+    /// the order in which they come back.
+    pub(crate) fn put_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
+        let id = entries[key].id;
         let lane = self.enter(key, entries);
-        let head = std::mem::replace(&mut lane.head, key);
-        if head == NONE {
-            lane.tail = key;
-        } else {
-            entries[head].set_previous(key);
+        let (mut previous, mut next) = (NONE, lane.head);
+        while next != NONE && entries[next].is_returned() && entries[next].id < id {
+            (previous, next) = (next, entries[next].next());
         }
-        entries[key].set_next(head);
-        entries[key].set_previous(NONE);
+        match previous {
+            NONE => lane.head = key,
+            previous => entries[previous].set_next(key),
+        }
+        match next {
+            NONE => lane.tail = key,
+            next => entries[next].set_previous(key),
+        }
+        entries[key].set_previous(previous);
+        entries[key].set_next(next);
+        entries[key].set_returned(true);
     }
 
     /// Takes the job whose turn it is.
@@ -110,6 +119,7 @@ impl Lanes {
 
     fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
         let (next, previous) = (entries[key].next(), entries[key].previous());
+        entries[key].set_returned(false);
         let ends = &mut self.lanes[lane];
         match previous {
             NONE => ends.head = next,
@@ -168,7 +178,7 @@ mod tests {
             let (mut lanes, mut entries) = (Lanes::new(), Slab::new());
             let keys: Vec<_> = (0..5).map(|id| push(&mut lanes, &mut entries, id, 3)).collect();
             lanes.remove(keys[removed], &mut entries);
-            lanes.push_front(keys[removed], &mut entries);
+            lanes.put_back(keys[removed], &mut entries);
             let order: Vec<_> = std::iter::from_fn(|| pop(&mut lanes, &mut entries)).collect();
             let mut expected: Vec<u64> = (0..5).filter(|id| *id != removed as u64).collect();
             expected.insert(0, removed as u64);

@@ -259,7 +259,7 @@ impl Store {
         Ok(match settle {
             Settle::Done | Settle::Cancel => Settled::Gone(self.release(key)),
             Settle::HandBack => {
-                self.lanes.push_front(key, &mut self.entries);
+                self.lanes.put_back(key, &mut self.entries);
                 Settled::Kept
             }
             Settle::Snooze { when } => {
