@@ -83,6 +83,7 @@ impl Lanes {
         } else {
             self.choose()
         };
+        self.lanes[chosen].passed_over = 0;
         let key = self.lanes[chosen].head;
         self.unlink(key, chosen, entries);
         Some(key)
@@ -103,7 +104,6 @@ impl Lanes {
             .filter(|lane| self.lanes[*lane].passed_over >= PATIENCE)
             .max_by_key(|lane| self.lanes[*lane].passed_over);
         let chosen = aged.unwrap_or(occupied.trailing_zeros() as usize);
-        self.lanes[chosen].passed_over = 0;
         for lane in waiting.filter(|lane| *lane > chosen) {
             let lane = &mut self.lanes[lane];
             lane.passed_over = lane.passed_over.saturating_add(1);
