@@ -317,7 +317,7 @@ pub struct QueueCounts {
 pub enum RequeueError {
     /// There is no such dead letter.
     NotFound(JobId),
-    /// Its named queue is full; try again when there is room.
+    /// Its named queue is full, or pushes wait for room in it; try again later.
     Full(JobId),
     /// The queue is shut down.
     ShutDown(JobId),

@@ -235,9 +235,10 @@ impl Channel {
         core.board.publish(self.index, due, |waker| effects.wake(waker));
     }
 
-    /// Whether one more job of this many bytes may wait, grants included.
+    /// Whether one more job of this many bytes may come in: there is room beside what is granted, and nobody waits for
+    /// it.
     pub(super) fn has_room(&self, state: &ChannelState, bytes: usize) -> bool {
-        self.fits(state.store.counts(), state.waiters.reserved(), bytes)
+        state.waiters.is_empty() && self.fits(state.store.counts(), state.waiters.reserved(), bytes)
     }
 
     fn fits(&self, counts: Counts, (reserved_jobs, reserved_bytes): (usize, usize), bytes: usize) -> bool {

@@ -114,7 +114,7 @@ impl Channel {
         if bytes > self.config.capacity_bytes {
             return Err(Refusal::TooLarge);
         }
-        if !state.waiters.is_empty() || !self.has_room(state, bytes) {
+        if !self.has_room(state, bytes) {
             return Err(Refusal::Full);
         }
         Ok(())
