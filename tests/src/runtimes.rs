@@ -192,7 +192,7 @@ mod on_smol {
         }
 
         fn start(&self, queue: &Queue<Smol>) {
-            queue.start();
+            queue.start_on(&Smol::on(&self.0));
         }
 
         fn builder(&self) -> Builder<Smol> {
