@@ -1,3 +1,8 @@
 //! The scenarios, by subject.
 
+pub mod drops;
+pub mod field_bugs;
+pub mod lifecycle;
 pub mod seed;
+pub mod shutdown;
+mod support;
