@@ -34,9 +34,6 @@ matrix! {
         shutdown_before_the_start_hands_everything_back,
         all_waiters_get_the_same_report,
         the_shortest_timeout_counts,
-        a_handler_may_shut_its_queue_down,
-        all_handlers_may_shut_the_queue_down_at_once,
-        waiters_inside_and_outside_get_the_same_report,
         a_start_after_the_shutdown_does_nothing,
         every_push_after_the_shutdown_gives_the_job_back,
         a_push_that_waits_for_room_is_sent_away,
@@ -47,6 +44,11 @@ matrix! {
         the_longest_timeout_waits_for_everything,
         handlers_are_let_go_of,
         events_end_with_the_report,
+    }
+    abandoned {
+        a_handler_may_shut_its_queue_down,
+        all_handlers_may_shut_the_queue_down_at_once,
+        waiters_inside_and_outside_get_the_same_report,
     }
     drops {
         the_last_queue_takes_workers_and_handlers_with_it,

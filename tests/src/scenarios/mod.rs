@@ -1,5 +1,6 @@
 //! The scenarios, by subject.
 
+pub mod abandoned;
 pub mod drops;
 pub mod field_bugs;
 pub mod lifecycle;

@@ -1,19 +1,16 @@
 //! Shutdown is a report: every job that the queue held is in it, once.
 
 use std::future::{Ready, pending, ready};
-use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_lite::future::{poll_once, zip};
-use parking_lot::Mutex;
 use queue_core::{
-    BoxError, CancelAnswer, DeadReason, Event, Handle, Job, JobId, NewJob, Outcome, Priority, PushError,
-    Queue, QueueConfig, RetryPolicy, ShutdownReport,
+    BoxError, CancelAnswer, Event, Job, JobId, NewJob, Outcome, Priority, PushError, QueueConfig,
+    RetryPolicy, ShutdownReport,
 };
 
-use super::support::{Capture, Captured, elsewhere, hold, note};
-use crate::{Gate, Log, TestResult, TestRuntime, handler, watch};
+use super::support::{Capture, Captured, hold, note};
+use crate::{Gate, Log, TestResult, TestRuntime, handler};
 
 /// More than any scenario needs; a scenario that needs it fails by the watchdog.
 const LONG: Duration = Duration::from_hours(1);
@@ -229,72 +226,6 @@ pub async fn a_future_that_panics_in_its_drop_is_handed_back(rt: impl TestRuntim
     Ok(())
 }
 
-/// A handler that blocks its thread cannot be interrupted: shutdown does not wait for it and says so. If it fails later,
-/// its job is a dead letter, because nobody is left to take it back.
-pub async fn a_blocked_handler_is_abandoned_and_its_failure_kept(rt: impl TestRuntime) -> TestResult {
-    let (queue, id) = abandon_a_blocked_handler(rt, || Err("it fails, too late".into())).await?;
-    let dead = queue.dead_letters();
-    assert_eq!((dead.len(), queue.inflight_count()), (1, 0));
-    assert_eq!((dead[0].id, dead[0].reason, dead[0].attempts), (id, DeadReason::ShutDown, 1));
-    assert_eq!(dead[0].error, "it fails, too late");
-    assert_eq!(&dead[0].payload[..], b"\"blocked\"");
-    Ok(())
-}
-
-/// If an abandoned handler ends well after all, its job is simply done.
-pub async fn an_abandoned_handler_may_still_end_well(rt: impl TestRuntime) -> TestResult {
-    let (queue, _) = abandon_a_blocked_handler(rt, || Ok(())).await?;
-    assert_eq!((queue.dead_letter_count(), queue.inflight_count()), (0, 0));
-    Ok(())
-}
-
-/// Shuts a queue down whose only handler blocks its thread until the report is there, and then answers what `then` says.
-async fn abandon_a_blocked_handler<T: TestRuntime>(
-    rt: T,
-    then: fn() -> Result<(), BoxError>,
-) -> Result<(Handle, JobId), BoxError> {
-    let (built, running) = (Log::new(), Log::new());
-    let (report_is_there, until_the_report) = mpsc::channel::<()>();
-    let until_the_report = Arc::new(Mutex::new(until_the_report));
-    let workers = elsewhere(&rt, {
-        let (built, running) = (built.clone(), running.clone());
-        async move |rt: T| {
-            let queue = rt.started(rt.builder().workers(1).retry(RetryPolicy::fixed(9, LONG)), |queue| {
-                queue.register(
-                    "block",
-                    handler(move |job: Job| {
-                        let (running, until_the_report) = (running.clone(), until_the_report.clone());
-                        async move {
-                            running.add(job.id);
-                            let _ = until_the_report.lock().recv();
-                            then()
-                        }
-                    }),
-                );
-            });
-            built.add(queue.clone());
-            rt.until(|| queue.counts("default").is_ok_and(|counts| counts.workers == 0)).await;
-        }
-    });
-    let application = async {
-        let queue = built.wait_for(1).await.remove(0);
-        watch(queue.handle());
-        let id = queue.push("block", &"blocked").await?;
-        running.wait_for(1).await;
-        let behind = queue.push("block", &"behind it").await?;
-        let report = queue.shutdown(Duration::ZERO).await;
-        assert_eq!(report.abandoned, [id]);
-        let back: Vec<_> = report.handed_back.iter().map(|back| back.id).collect();
-        assert_eq!(back, [behind]);
-        assert_eq!((report.finished, report.dead_lettered, report.cancelled), (0, 0, 0));
-        assert_eq!((queue.inflight_count(), queue.dead_letter_count()), (1, 0));
-        drop(report_is_there);
-        Ok((queue.handle(), id))
-    };
-    let ((), answer) = zip(workers, application).await;
-    answer
-}
-
 /// A queue that was never started has everything handed back, at once.
 pub async fn shutdown_before_the_start_hands_everything_back(rt: impl TestRuntime) -> TestResult {
     let queue = rt.build(rt.builder());
@@ -349,113 +280,6 @@ pub async fn the_shortest_timeout_counts(rt: impl TestRuntime) -> TestResult {
     running.wait_for(1).await;
     let (patient, hasty) = zip(queue.shutdown(LONG), queue.shutdown(Duration::from_millis(2))).await;
     assert_eq!((patient.handed_back.len(), hasty.handed_back.len()), (1, 1));
-    Ok(())
-}
-
-/// A handler that waits for the shutdown of its own queue.
-///
-/// A trait, because the future of a shutdown is `Send` on some runtimes and not on others, which code that is generic
-/// over them cannot say.
-pub trait ShutDownInside {
-    /// Registers a handler of that kind: it passes the gate, shuts the queue down, notes the report, and succeeds if its
-    /// payload says `true`.
-    fn register_shut_down(&self, kind: &'static str, gate: &Gate, reports: &Log<ShutdownReport>);
-}
-
-macro_rules! shut_down_inside {
-    ($($feature:literal: $runtime:ty),* $(,)?) => {$(
-        #[cfg(feature = $feature)]
-        impl ShutDownInside for Queue<$runtime> {
-            fn register_shut_down(&self, kind: &'static str, gate: &Gate, reports: &Log<ShutdownReport>) {
-                let (queue, gate, reports) = (self.clone(), gate.clone(), reports.clone());
-                self.register(kind, move |job: Job| {
-                    let (queue, gate, reports) = (queue.clone(), gate.clone(), reports.clone());
-                    async move {
-                        gate.pass().await;
-                        reports.add(queue.shutdown(LONG).await);
-                        if job.deserialize()? { Ok(()) } else { Err("it fails, too late".into()) }
-                    }
-                });
-            }
-        }
-    )*};
-}
-
-shut_down_inside! {
-    "tokio": queue_tokio::Tokio,
-    "tokio": queue_tokio::local::TokioLocal,
-    "smol": queue_smol::Smol,
-    "smol": queue_smol::local::SmolLocal,
-    "compio": queue_compio::Compio,
-}
-
-/// A handler may shut its own queue down: nobody waits for that handler, which is reported as abandoned, and the other
-/// jobs are drained. Shutdown lets go of what the handler captured, the queue itself.
-pub async fn a_handler_may_shut_its_queue_down<T: TestRuntime>(rt: T) -> TestResult
-where
-    Queue<T::Runtime>: ShutDownInside,
-{
-    let (running, gate, open, reports) = (Log::new(), Gate::new(), Gate::new(), Log::new());
-    let queue = rt.started(rt.builder().workers(2), |queue| {
-        queue.register("hold", hold(&running, &gate));
-        queue.register_shut_down("shut_down", &open, &reports);
-    });
-    let before = queue.push("hold", &()).await?;
-    running.wait_for(1).await;
-    let insider = queue.push("shut_down", &true).await?;
-    let behind = queue.push("hold", &()).await?;
-    // When a shutdown begins, it takes delayed jobs out.
-    queue.push_delayed("hold", &(), LONG).await?;
-    open.open();
-    rt.until(|| queue.counts("default").is_ok_and(|counts| counts.delayed == 0)).await;
-    gate.open();
-    let report = reports.wait_for(1).await.remove(0);
-    assert_eq!((report.finished, report.abandoned), (2, vec![insider]));
-    assert_eq!(report.handed_back.len(), 1);
-    assert_eq!(running.entries(), [(before, 0), (behind, 0)]);
-    rt.until(|| queue.inflight_count() == 0).await;
-    assert_eq!(queue.dead_letter_count(), 0);
-    Ok(())
-}
-
-/// Where handlers that wait for the shutdown have all the workers, what is ready is handed back: nobody could run it.
-pub async fn all_handlers_may_shut_the_queue_down_at_once<T: TestRuntime>(rt: T) -> TestResult
-where
-    Queue<T::Runtime>: ShutDownInside,
-{
-    let (gate, reports) = (Gate::new(), Log::new());
-    let queue = rt.started(rt.builder().workers(2).retry(RetryPolicy::fixed(9, LONG)), |queue| {
-        queue.register_shut_down("shut_down", &gate, &reports);
-    });
-    let ends_well = queue.push("shut_down", &true).await?;
-    let fails = queue.push("shut_down", &false).await?;
-    let behind = queue.push("shut_down", &true).await?;
-    rt.until(|| queue.inflight_count() == 2).await;
-    gate.open();
-    for report in reports.wait_for(2).await {
-        assert_eq!(report.abandoned, [ends_well, fails]);
-        assert_eq!((report.handed_back.len(), report.handed_back[0].id), (1, behind));
-    }
-    rt.until(|| queue.inflight_count() == 0).await;
-    let dead = queue.dead_letters();
-    assert_eq!((dead.len(), dead[0].id, dead[0].reason), (1, fails, DeadReason::ShutDown));
-    Ok(())
-}
-
-/// Who waits outside gets the report as well when a handler waits inside.
-pub async fn waiters_inside_and_outside_get_the_same_report<T: TestRuntime>(rt: T) -> TestResult
-where
-    Queue<T::Runtime>: ShutDownInside,
-{
-    let (gate, reports) = (Gate::new(), Log::new());
-    let queue = rt.started(rt.builder().workers(1), |queue| {
-        queue.register_shut_down("shut_down", &gate, &reports);
-    });
-    let id = queue.push("shut_down", &true).await?;
-    rt.until(|| queue.inflight_count() == 1).await;
-    let (outside, ()) = zip(queue.shutdown(LONG), async { gate.open() }).await;
-    let inside = reports.wait_for(1).await.remove(0);
-    assert_eq!((outside.abandoned, inside.abandoned), (vec![id], vec![id]));
     Ok(())
 }
 
