@@ -63,12 +63,14 @@ pub async fn the_report_adds_up(rt: impl TestRuntime) -> TestResult {
             }),
         );
         queue.register("fail_at_once", handler(|_| async { Err::<(), _>("it fails".into()) }));
+        queue.register("end_at_once", handler(|_| async { Ok(()) }));
     });
     // One of each before, for the numbers that must not count.
     queue.push("fail_at_once", &()).await?;
+    queue.push("end_at_once", &()).await?;
     let unwanted = queue.push_delayed("hold", &(), LONG).await?;
     assert_eq!(queue.cancel(unwanted), CancelAnswer::Removed);
-    rt.until(|| queue.dead_letter_count() == 1).await;
+    rt.until(|| queue.pending_count() + queue.inflight_count() == 0).await;
 
     queue.pause("paused")?;
     let retried = RetryPolicy::fixed(1, LONG);
