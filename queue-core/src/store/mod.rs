@@ -431,8 +431,9 @@ impl Store {
     }
 
     fn is_current(&self, lease: Lease) -> bool {
-        let entry = &self.entries[lease.key];
-        entry.id == lease.id && entry.attempt == lease.attempt && entry.state() == State::Running
+        self.entries.get(lease.key).is_some_and(|entry| {
+            entry.id == lease.id && entry.attempt == lease.attempt && entry.state() == State::Running
+        })
     }
 
     fn worker_of(&self, key: u32) -> u32 {

@@ -50,6 +50,11 @@ impl<T: Record> Slab<T> {
         key.expect("capacity is bounded below 2^32 jobs")
     }
 
+    /// The record under a key that may be out of date.
+    pub(crate) fn get(&self, key: u32) -> Option<&T> {
+        self.chunks.get((key >> CHUNK_BITS) as usize)?.get(key as usize % CHUNK)
+    }
+
     pub(crate) fn remove(&mut self, key: u32) -> T {
         let record = std::mem::replace(&mut self[key], T::vacant());
         self.release(key);
