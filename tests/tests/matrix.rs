@@ -86,5 +86,25 @@ matrix! {
         reregistration_after_restart_is_accepted,
         a_claim_is_not_lost_with_its_worker,
         a_job_whose_arguments_changed_is_kept,
+    order {
+        ready_jobs_start_in_push_order,
+        several_workers_start_jobs_in_push_order,
+        urgent_jobs_start_first_and_in_push_order,
+        no_priority_starves,
+        interrupted_jobs_keep_their_place,
+        a_restart_begins_with_the_interrupted_job,
+        equal_deadlines_start_in_push_order,
+        a_delayed_job_joins_the_back_when_it_is_released,
+        an_immediate_retry_or_snooze_goes_to_the_back,
+        the_others_keep_their_order_when_jobs_are_cancelled,
+    }
+    limits {
+        never_more_jobs_run_than_the_limit_says,
+        the_limit_is_the_number_of_workers_by_default,
+        each_named_queue_has_its_own_limit,
+        the_limit_holds_over_all_threads,
+        a_job_that_waits_holds_no_slot,
+        every_ending_frees_its_slot_once,
+        a_thousand_workers_run_a_thousand_jobs,
     }
 }
