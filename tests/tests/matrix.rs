@@ -107,4 +107,18 @@ matrix! {
         every_ending_frees_its_slot_once,
         a_thousand_workers_run_a_thousand_jobs,
     }
+    delays {
+        a_delayed_job_never_starts_early,
+        a_retry_or_snooze_never_starts_early,
+        an_earlier_deadline_does_not_wait_for_a_later_one,
+        a_zero_delay_is_no_delay,
+        a_deadline_past_the_end_of_time_is_held,
+        many_delayed_jobs_do_not_hinder_ready_ones,
+        many_jobs_due_together_all_run_once,
+        an_idle_queue_does_nothing,
+        a_clock_that_does_not_move_starts_nothing_early,
+        a_clock_that_does_not_move_lets_others_run,
+        a_clock_that_jumps_ahead_runs_what_is_due_once_and_in_order,
+        a_clock_that_jumps_back_harms_nobody,
+    }
 }
