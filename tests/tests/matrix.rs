@@ -121,4 +121,20 @@ matrix! {
         a_clock_that_jumps_ahead_runs_what_is_due_once_and_in_order,
         a_clock_that_jumps_back_harms_nobody,
     }
+    capacity {
+        a_full_queue_gives_the_job_back,
+        bytes_are_bounded_and_too_large_is_refused_outright,
+        a_push_waits_for_the_workers_to_make_room,
+        pushes_that_wait_are_served_in_turn,
+        a_dropped_push_leaves_its_place_to_the_next,
+        a_small_job_does_not_overtake_a_large_one,
+        a_retry_is_never_refused,
+        a_push_from_inside_a_handler_never_waits,
+        a_handler_waits_for_room_only_in_another_queue,
+        shutdown_gives_back_the_jobs_that_wait_for_room,
+        the_last_owner_gives_back_the_jobs_that_wait_for_room,
+        room_is_made_by_whatever_ends_the_wait,
+        a_requeued_dead_letter_does_not_overtake,
+        pending_count_adds_up,
+    }
 }

@@ -6,6 +6,7 @@ pub mod drops;
 pub mod field_bugs;
 pub mod lifecycle;
 mod by_hand;
+pub mod capacity;
 pub mod delays;
 pub mod limits;
 pub mod order;
