@@ -86,6 +86,7 @@ matrix! {
         reregistration_after_restart_is_accepted,
         a_claim_is_not_lost_with_its_worker,
         a_job_whose_arguments_changed_is_kept,
+    }
     order {
         ready_jobs_start_in_push_order,
         several_workers_start_jobs_in_push_order,
