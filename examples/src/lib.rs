@@ -1,0 +1,3 @@
+//! What the programs in `src/bin` share with their tests.
+
+pub mod webhooks;
