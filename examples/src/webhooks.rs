@@ -1,5 +1,36 @@
-//! Delivering webhooks to receivers that misbehave.
+//! Delivering webhooks to receivers that misbehave, and checking afterwards that nothing was lost, doubled or altered.
+//!
+//! ```text
+//!   Plan ──▶ Campaign::start ──▶ drive ───────────────────────────────▶ finish ──▶ Report
+//!            the receivers run   push, watch, shut down: on a runtime   stop the receivers, audit
+//!                                     │ one named queue per receiver
+//!                                     ▼
+//!                                 deliver (the job, once) ──▶ Post (the client, once per runtime) ──▶ Receivers
+//! ```
+//!
+//! | to change | open |
+//! |---|---|
+//! | who receives, limits, retries, timeouts | [`plan`] |
+//! | what an answer means for the job | [`deliver`] |
+//! | how a request is sent on one runtime | [`post`] |
+//! | how the queue is started on one runtime | [`runtime`] |
+//! | how a receiver misbehaves | [`receivers`] |
+//! | what must be true at the end | [`audit`] |
 
+pub mod audit;
+pub mod campaign;
+pub mod deliver;
+pub mod interrupt;
 pub mod payloads;
+pub mod plan;
 pub mod post;
 pub mod receivers;
+pub mod report;
+pub mod runtime;
+pub mod tally;
+
+pub use campaign::{Campaign, Watcher};
+pub use interrupt::Interrupt;
+pub use plan::Plan;
+pub use report::Report;
+pub use runtime::{RuntimeName, run};

@@ -1,0 +1,459 @@
+//! What must be true at the end: three accounts of the same deliveries (the queue's events, what the queue gave back,
+//! the receivers' ledger) agree, and nothing was lost, doubled or altered.
+//!
+//! Pure: it looks at an [`Evidence`] and names every problem it finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use queue_core::{DeadReason, JobId, Payload};
+
+use super::campaign::{Ending, Shipment};
+use super::plan::Route;
+use super::receivers::{Ledger, Record};
+use super::tally::Track;
+
+/// Everything that is known when a campaign is over.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The receivers, as planned.
+    pub routes: Vec<Route>,
+    /// The deliveries that were accepted.
+    pub shipments: Vec<Shipment>,
+    /// Why the campaign stopped.
+    pub ending: Ending,
+    /// What the events said of each job.
+    pub tracks: BTreeMap<JobId, Track>,
+    /// How many events were missed.
+    pub missed_events: u64,
+    /// The dead letters.
+    pub dead: Vec<Letter>,
+    /// The jobs that shutdown gave back.
+    pub returned: Vec<Returned>,
+    /// The jobs that were still running after shutdown.
+    pub abandoned: Vec<JobId>,
+    /// How many jobs were done or became dead letters during shutdown, as its report says.
+    pub drained: u64,
+    /// How many jobs were cancelled during shutdown, as its report says.
+    pub cancelled: u64,
+    /// How many jobs had come to an end when shutdown began, as the events say.
+    pub ended_before: RangeInclusive<usize>,
+    /// What the receivers say.
+    pub ledger: Ledger,
+}
+
+/// A dead letter.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The job.
+    pub id: JobId,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Why it is dead.
+    pub reason: DeadReason,
+    /// The last error.
+    pub error: String,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// A job that shutdown gave back.
+#[derive(Debug, Clone)]
+pub struct Returned {
+    /// The job.
+    pub id: JobId,
+    /// How many attempts had failed.
+    pub attempts: u32,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// What became of a delivery, as the queue says.
+#[derive(Debug, Clone, Copy)]
+pub enum Fate<'a> {
+    /// Its receiver acknowledged it.
+    Acknowledged,
+    /// It is a dead letter.
+    Dead(&'a Letter),
+    /// Shutdown gave it back.
+    HandedBack(&'a Returned),
+    /// It was still running after shutdown.
+    Abandoned,
+}
+
+impl Evidence {
+    /// Everything that is wrong; empty if all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for shipment in &self.shipments {
+            let mut complain = |what: String| {
+                let (delivery, receiver) = (&shipment.delivery, self.routes[shipment.route].name);
+                problems.push(format!("{delivery} to {receiver}: {what}"));
+            };
+            self.audit_fate(shipment, &mut complain);
+            self.audit_attempts(shipment, &mut complain);
+        }
+        self.audit_strangers(&mut problems);
+        self.audit_shutdown(&mut problems);
+        problems
+    }
+
+    /// What became of this delivery. Every one has exactly one fate, or something is wrong.
+    #[must_use]
+    pub fn fates(&self, shipment: &Shipment) -> Vec<Fate<'_>> {
+        let id = shipment.id;
+        let acknowledged = (self.track(id).succeeded > 0).then_some(Fate::Acknowledged);
+        let dead = self.dead.iter().filter(|letter| letter.id == id).map(Fate::Dead);
+        let returned = self.returned.iter().filter(|returned| returned.id == id).map(Fate::HandedBack);
+        let abandoned = self.abandoned.iter().filter(|abandoned| **abandoned == id).map(|_| Fate::Abandoned);
+        acknowledged.into_iter().chain(dead).chain(returned).chain(abandoned).collect()
+    }
+
+    /// What the events said of this job.
+    #[must_use]
+    pub fn track(&self, id: JobId) -> Track {
+        self.tracks.get(&id).copied().unwrap_or_default()
+    }
+
+    /// What its receiver says of this delivery.
+    #[must_use]
+    pub fn record(&self, shipment: &Shipment) -> Option<&Record> {
+        self.ledger.account(self.routes[shipment.route].name)?.deliveries.get(&shipment.delivery)
+    }
+
+    fn audit_fate(&self, shipment: &Shipment, complain: &mut impl FnMut(String)) {
+        let fates = self.fates(shipment);
+        let [fate] = fates[..] else {
+            complain(match fates.len() {
+                0 => "accepted and then lost".to_owned(),
+                _ => format!("has more than one fate: {fates:?}"),
+            });
+            return;
+        };
+        let route = &self.routes[shipment.route];
+        let track = self.track(shipment.id);
+        let acks = self.record(shipment).map_or(0, |record| record.acks);
+        match fate {
+            Fate::Acknowledged => {
+                if let Some(reason) = route.expected_death() {
+                    complain(format!("counts as delivered, but should be dead: {reason:?}"));
+                }
+                if acks == 0 {
+                    complain("counts as delivered, but its receiver never acknowledged it".to_owned());
+                }
+            }
+            Fate::Dead(letter) => {
+                if route.expected_death() != Some(letter.reason) {
+                    complain(format!("an unexpected dead letter: {:?}: {}", letter.reason, letter.error));
+                }
+                if acks > 0 {
+                    complain("a dead letter that its receiver acknowledged".to_owned());
+                }
+                if letter.error.is_empty() {
+                    complain("a dead letter without a reason".to_owned());
+                }
+                if letter.attempts != track.failed + track.died {
+                    complain(format!("dead after {} attempts: {track:?}", letter.attempts));
+                }
+                if letter.payload[..] != shipment.payload[..] {
+                    complain("a dead letter that was altered".to_owned());
+                }
+            }
+            Fate::HandedBack(returned) => {
+                if self.ending == Ending::Settled {
+                    complain("handed back, although everything was settled".to_owned());
+                }
+                if returned.attempts != track.failed {
+                    complain(format!("handed back after {} attempts: {track:?}", returned.attempts));
+                }
+                if returned.payload[..] != shipment.payload[..] {
+                    complain("handed back altered".to_owned());
+                }
+            }
+            Fate::Abandoned => complain("still running after shutdown".to_owned()),
+        }
+    }
+
+    fn audit_attempts(&self, shipment: &Shipment, complain: &mut impl FnMut(String)) {
+        let track = self.track(shipment.id);
+        let Track { started, succeeded, failed, interrupted, died, .. } = track;
+        if started != succeeded + failed + interrupted + died {
+            complain(format!("attempts without an end, or with two: {track:?}"));
+        }
+        if succeeded > 1 {
+            complain(format!("acknowledged {succeeded} times"));
+        }
+        let Some(record) = self.record(shipment) else { return };
+        if record.attempts > started {
+            complain(format!("its receiver saw {} attempts, but only {started} were made", record.attempts));
+        }
+        // The receiver does its work at the first, and recognises the others by their id.
+        if record.acks > record.duplicates + u32::from(record.processed) {
+            complain(format!("its receiver processed it more than once: {record:?}"));
+        }
+        if record.altered > 0 || record.fingerprint != shipment.fingerprint {
+            complain("what its receiver saw is not what was sent".to_owned());
+        }
+    }
+
+    /// Nothing is known of a delivery that was never accepted.
+    fn audit_strangers(&self, problems: &mut Vec<String>) {
+        let known: BTreeSet<_> = self.shipments.iter().map(|shipment| shipment.id).collect();
+        let dead = self.dead.iter().map(|letter| letter.id);
+        let returned = self.returned.iter().map(|returned| returned.id);
+        let others = self.abandoned.iter().chain(self.tracks.keys()).copied();
+        let strangers: BTreeSet<_> =
+            dead.chain(returned).chain(others).filter(|id| !known.contains(id)).collect();
+        problems.extend(strangers.iter().map(|id| format!("job {id} was never pushed")));
+
+        for account in &self.ledger.accounts {
+            let sent =
+                self.shipments.iter().filter(|shipment| self.routes[shipment.route].name == account.name);
+            let sent: BTreeSet<_> = sent.map(|shipment| &shipment.delivery).collect();
+            let strangers = account.deliveries.keys().filter(|delivery| !sent.contains(delivery));
+            problems.extend(strangers.map(|delivery| format!("{delivery} to {}: never sent", account.name)));
+            if account.malformed > 0 {
+                problems.push(format!("{} got {} requests that are none", account.name, account.malformed));
+            }
+        }
+    }
+
+    /// The report of shutdown adds up: what ended before and during it, and what it gave back, is all there was.
+    fn audit_shutdown(&self, problems: &mut Vec<String>) {
+        if self.ending == Ending::OutOfPatience {
+            problems.push("it came to no end by itself".to_owned());
+        }
+        if self.missed_events > 0 {
+            problems.push(format!("{} events were missed", self.missed_events));
+        }
+        if self.cancelled > 0 {
+            problems.push(format!("{} jobs were cancelled, and nobody asked for it", self.cancelled));
+        }
+        let reported = usize::try_from(self.drained + self.cancelled).unwrap_or(usize::MAX);
+        let reported = reported.saturating_add(self.returned.len() + self.abandoned.len());
+        let left = self.shipments.len().saturating_sub(reported);
+        if !self.ended_before.contains(&left) {
+            problems.push(format!(
+                "shutdown reports {reported} of {} jobs, which leaves {left} that ended before it; that were {:?}",
+                self.shipments.len(),
+                self.ended_before,
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::webhooks::receivers::{Account, Behaviour, Fingerprint};
+
+    const ACKNOWLEDGED: u64 = 1;
+    const DEAD: u64 = 2;
+    const RETURNED: u64 = 3;
+
+    /// One delivery of each fate, and nothing wrong: acknowledged after a lost answer, discarded, handed back.
+    fn sound() -> Evidence {
+        let routes = vec![
+            Route::new("hangup", Behaviour::Hangup, 1, 1),
+            Route::new("gone", Behaviour::Gone, 1, 1),
+            Route::new("refused", Behaviour::Refused, 1, 1),
+        ];
+        let shipments: Vec<_> = (0..3).map(shipment).collect();
+        let account = |route: usize, records: Vec<(String, Record)>| Account {
+            name: routes[route].name.to_owned(),
+            behaviour: routes[route].behaviour,
+            deliveries: records.into_iter().collect(),
+            malformed: 0,
+        };
+        let acknowledged = Record { attempts: 2, acks: 1, duplicates: 1, processed: true, ..record(0) };
+        let ledger = Ledger {
+            accounts: vec![
+                account(0, vec![("delivery-1".to_owned(), acknowledged)]),
+                account(1, vec![("delivery-2".to_owned(), Record { attempts: 1, ..record(1) })]),
+                account(2, vec![]),
+            ],
+        };
+        let tracks = [
+            (ACKNOWLEDGED, Track { started: 2, failed: 1, succeeded: 1, ..Track::default() }),
+            (DEAD, Track { started: 1, died: 1, ..Track::default() }),
+            (RETURNED, Track { started: 3, failed: 2, interrupted: 1, handed_back: 1, ..Track::default() }),
+        ];
+        Evidence {
+            dead: vec![Letter {
+                id: JobId::new(DEAD),
+                attempts: 1,
+                reason: DeadReason::Discarded,
+                error: "status 410".to_owned(),
+                payload: shipments[1].payload.clone(),
+            }],
+            returned: vec![Returned {
+                id: JobId::new(RETURNED),
+                attempts: 2,
+                payload: shipments[2].payload.clone(),
+            }],
+            abandoned: vec![],
+            routes,
+            shipments,
+            ending: Ending::Interrupted,
+            tracks: tracks.map(|(id, track)| (JobId::new(id), track)).into(),
+            missed_events: 0,
+            drained: 1,
+            cancelled: 0,
+            ended_before: 1..=1,
+            ledger,
+        }
+    }
+
+    fn shipment(route: usize) -> Shipment {
+        let number = route as u64 + 1;
+        Shipment {
+            id: JobId::new(number),
+            delivery: format!("delivery-{number}"),
+            event: "ping".to_owned(),
+            route,
+            payload: Payload::from(format!("payload {number}")),
+            fingerprint: fingerprint(route),
+        }
+    }
+
+    fn fingerprint(route: usize) -> Fingerprint {
+        Fingerprint::of("ping", format!("body {route}").as_bytes())
+    }
+
+    fn record(route: usize) -> Record {
+        Record {
+            attempts: 0,
+            acks: 0,
+            abandoned: 0,
+            duplicates: 0,
+            altered: 0,
+            processed: false,
+            fingerprint: fingerprint(route),
+        }
+    }
+
+    /// The problems after something was forged.
+    fn after(forge: impl FnOnce(&mut Evidence)) -> Vec<String> {
+        let mut evidence = sound();
+        forge(&mut evidence);
+        evidence.problems()
+    }
+
+    fn track(evidence: &mut Evidence, id: u64) -> &mut Track {
+        evidence.tracks.get_mut(&JobId::new(id)).expect("every job has one")
+    }
+
+    fn record_of(evidence: &mut Evidence, id: u64) -> &mut Record {
+        let account = usize::try_from(id).expect("a small number") - 1;
+        let deliveries = &mut evidence.ledger.accounts[account].deliveries;
+        deliveries.values_mut().next().expect("it was seen")
+    }
+
+    #[track_caller]
+    fn assert_found(problems: &[String], text: &str) {
+        assert!(problems.iter().any(|problem| problem.contains(text)), "{text:?} is not in {problems:#?}");
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_sound_evidence() {
+        assert_eq!(sound().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lost_delivery_is_found() {
+        assert_found(&after(|it| it.returned.clear()), "delivery-3 to refused: accepted and then lost");
+        assert_found(&after(|it| it.dead.clear()), "delivery-2 to gone: accepted and then lost");
+        let silent =
+            after(|it| *track(it, ACKNOWLEDGED) = Track { started: 2, failed: 2, ..Track::default() });
+        assert_found(&silent, "delivery-1 to hangup: accepted and then lost");
+    }
+
+    #[test]
+    fn a_success_that_the_receiver_knows_nothing_of_is_found() {
+        let never = "delivery-1 to hangup: counts as delivered, but its receiver never acknowledged it";
+        assert_found(&after(|it| record_of(it, ACKNOWLEDGED).acks = 0), never);
+        assert_found(&after(|it| it.ledger.accounts[0].deliveries.clear()), never);
+    }
+
+    #[test]
+    fn two_fates_are_found() {
+        let twice = after(|it| it.returned.push(Returned { id: JobId::new(DEAD), ..it.returned[0].clone() }));
+        assert_found(&twice, "delivery-2 to gone: has more than one fate");
+        let both = after(|it| it.dead.push(it.dead[0].clone()));
+        assert_found(&both, "delivery-2 to gone: has more than one fate");
+    }
+
+    #[test]
+    fn a_doubled_attempt_is_found() {
+        assert_found(&after(|it| record_of(it, DEAD).attempts = 2), "saw 2 attempts, but only 1 were made");
+        assert_found(&after(|it| track(it, ACKNOWLEDGED).succeeded = 2), "acknowledged 2 times");
+        assert_found(&after(|it| track(it, DEAD).died = 0), "attempts without an end");
+        assert_found(&after(|it| record_of(it, ACKNOWLEDGED).acks = 3), "processed it more than once");
+    }
+
+    #[test]
+    fn an_altered_body_is_found() {
+        let sent = "what its receiver saw is not what was sent";
+        assert_found(&after(|it| record_of(it, DEAD).altered = 1), sent);
+        assert_found(&after(|it| record_of(it, DEAD).fingerprint = fingerprint(7)), sent);
+        assert_found(
+            &after(|it| it.dead[0].payload = "other".to_owned().into()),
+            "a dead letter that was altered",
+        );
+        assert_found(&after(|it| it.returned[0].payload = "other".to_owned().into()), "handed back altered");
+    }
+
+    #[test]
+    fn a_dead_letter_needs_its_reason() {
+        let unexpected = after(|it| it.dead[0].reason = DeadReason::RetriesExhausted);
+        assert_found(
+            &unexpected,
+            "delivery-2 to gone: an unexpected dead letter: RetriesExhausted: status 410",
+        );
+        assert_found(&after(|it| it.dead[0].error.clear()), "a dead letter without a reason");
+        assert_found(
+            &after(|it| record_of(it, DEAD).acks = 1),
+            "a dead letter that its receiver acknowledged",
+        );
+        assert_found(&after(|it| it.dead[0].attempts = 2), "dead after 2 attempts");
+        let alive = after(|it| it.routes[0].behaviour = Behaviour::Broken);
+        assert_found(
+            &alive,
+            "delivery-1 to hangup: counts as delivered, but should be dead: RetriesExhausted",
+        );
+    }
+
+    #[test]
+    fn only_an_early_end_hands_jobs_back() {
+        let settled = after(|it| it.ending = Ending::Settled);
+        assert_found(&settled, "delivery-3 to refused: handed back, although everything was settled");
+        assert_found(&after(|it| it.returned[0].attempts = 3), "handed back after 3 attempts");
+        let abandoned = after(|it| {
+            it.returned.clear();
+            it.abandoned.push(JobId::new(RETURNED));
+        });
+        assert_found(&abandoned, "delivery-3 to refused: still running after shutdown");
+    }
+
+    #[test]
+    fn strangers_are_found() {
+        let job = after(|it| it.dead.push(Letter { id: JobId::new(9), ..it.dead[0].clone() }));
+        assert_found(&job, "job 9 was never pushed");
+        let delivery = after(|it| {
+            let deliveries = &mut it.ledger.accounts[2].deliveries;
+            deliveries.insert("delivery-1".to_owned(), record(0));
+        });
+        assert_found(&delivery, "delivery-1 to refused: never sent");
+        assert_found(&after(|it| it.ledger.accounts[0].malformed = 1), "hangup got 1 requests that are none");
+    }
+
+    #[test]
+    fn a_report_of_shutdown_that_does_not_add_up_is_found() {
+        assert_found(&after(|it| it.drained = 2), "shutdown reports 3 of 3 jobs, which leaves 0");
+        assert_found(&after(|it| it.drained = 0), "shutdown reports 1 of 3 jobs, which leaves 2");
+        assert_found(&after(|it| it.cancelled = 1), "1 jobs were cancelled");
+        assert_found(&after(|it| it.missed_events = 1), "1 events were missed");
+        assert_found(&after(|it| it.ending = Ending::OutOfPatience), "came to no end");
+    }
+}

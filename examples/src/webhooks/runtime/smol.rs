@@ -1,0 +1,34 @@
+//! smol: one executor, run by two threads.
+
+use std::sync::Arc;
+use std::thread;
+
+use futures::channel::oneshot;
+use queue_smol::{Queue, Smol};
+use smol::Executor;
+
+use crate::webhooks::deliver::{KIND, deliver};
+use crate::webhooks::post::smol::Client;
+use crate::webhooks::{Campaign, Interrupt, Plan, Watcher};
+
+pub(super) fn drive(
+    campaign: &mut Campaign<'_>,
+    plan: &Plan,
+    watcher: &mut dyn Watcher,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
+    let executor = Arc::new(Executor::new());
+    let runtime = Smol::on(executor.clone());
+    let queue = plan.configure(Queue::builder_on(runtime.clone())).build();
+    let client = Client::new();
+    queue.register(KIND, move |job| deliver(client.clone(), job));
+    queue.start();
+
+    // The helper runs until `stop` is dropped, on whichever way out.
+    let (stop, stopped) = oneshot::channel::<()>();
+    thread::scope(|scope| {
+        let _stop = stop;
+        scope.spawn(|| smol::block_on(executor.run(stopped)));
+        smol::block_on(executor.run(campaign.drive(&queue, &runtime, watcher, interrupt)))
+    })
+}
