@@ -1,0 +1,71 @@
+//! The programs themselves, as a user runs them.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn webhooks(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webhooks"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn an_unknown_runtime_is_refused_with_the_ones_there_are() {
+    let Output { status, stdout, stderr } = webhooks(&["--runtime", "other"]).output().expect("it starts");
+    assert_eq!(status.code(), Some(2));
+    assert!(stdout.is_empty());
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(stderr.contains("tokio, smol, compio, all"), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_gracefully_with_a_report_that_is_checked() {
+    let mut program = webhooks(&["--json"]).spawn().expect("it starts");
+    let mut progress = BufReader::new(program.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    while !line.contains("66 of 329 settled") {
+        line.clear();
+        assert_ne!(progress.read_line(&mut line).expect("it is text"), 0, "it ended too early");
+    }
+    let kill = Command::new("sh").args(["-c", &format!("kill -INT {}", program.id())]).status();
+    assert!(kill.expect("there is a shell").success());
+    let mut rest = String::new();
+    progress.read_to_string(&mut rest).expect("it is text");
+    assert!(rest.contains("tokio: interrupted, shutting down"), "{rest}");
+
+    let Output { status, stdout, .. } = program.wait_with_output().expect("it ends");
+    let report: Value = serde_json::from_slice(&stdout).expect("standard output is one JSON object");
+    assert_eq!((status.code(), &report["ok"], &report["interrupted"]), (Some(0), &true.into(), &true.into()));
+    assert_eq!(report["not_run"], serde_json::json!(["smol", "compio"]));
+    let run = &report["runs"][0];
+    assert_eq!((&run["ending"], &run["problems"]), (&"interrupted".into(), &serde_json::json!([])));
+    let count = |what: &str| run["total"][what].as_u64().expect("it is a number");
+    assert_eq!(count("accepted"), 329);
+    assert_eq!(count("acknowledged") + count("dead") + count("handed_back"), 329);
+    assert_eq!(run["handed_back"].as_array().map(Vec::len), usize::try_from(count("handed_back")).ok());
+    assert!(count("handed_back") > 0, "some receivers need more time");
+}
+
+#[test]
+fn the_small_examples_do_what_they_say() {
+    let hello = "Sending email to busy@example.com (attempt 1)\n\
+                 Sending email to later@example.com (attempt 0)\n\
+                 Sending email to last@example.com (attempt 0)\n\
+                 Finished while shutting down: 1, handed back: 1\n";
+    for (program, says) in [
+        (env!("CARGO_BIN_EXE_hello_tokio"), hello),
+        (env!("CARGO_BIN_EXE_hello_smol"), hello),
+        (env!("CARGO_BIN_EXE_hello_compio"), hello),
+        (
+            env!("CARGO_BIN_EXE_foreign_executor"),
+            "Hello, world (attempt 1)\nFinished while shutting down: 0, handed back: 0\n",
+        ),
+    ] {
+        let Output { status, stdout, stderr } = Command::new(program).output().expect("it starts");
+        assert!(status.success(), "{program}: {}", String::from_utf8_lossy(&stderr));
+        assert_eq!(String::from_utf8_lossy(&stdout), says, "{program}");
+    }
+}
