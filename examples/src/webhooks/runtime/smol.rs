@@ -18,7 +18,7 @@ pub(super) fn drive(
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
     let executor = Arc::new(Executor::new());
-    let runtime = Smol::on(executor.clone());
+    let runtime = Smol::on(&executor);
     let queue = plan.configure(Queue::builder_on(runtime.clone())).build();
     let client = Client::new();
     queue.register(KIND, move |job| deliver(client.clone(), job));
