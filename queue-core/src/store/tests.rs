@@ -34,15 +34,19 @@ fn job(id: u64, level: u8, bytes: usize) -> Entry {
 }
 
 fn bury(error: &str) -> Settle {
-    Settle::Bury { name: "kind".into(), reason: DeadReason::RetriesExhausted, failure: failure(error) }
+    Settle::Bury {
+        name: "kind".into(),
+        reason: DeadReason::RetriesExhausted,
+        failure: Box::new(failure(error)),
+    }
 }
 
 fn retry(when: When) -> Settle {
-    Settle::Retry { when, failure: failure("failed") }
+    Settle::Retry { when, failure: Box::new(failure("failed")) }
 }
 
-fn failure(error: &str) -> Box<Failure> {
-    Box::new(Failure { error: error.into(), at: SystemTime::UNIX_EPOCH })
+fn failure(error: &str) -> Failure {
+    Failure { error: error.into(), at: SystemTime::UNIX_EPOCH }
 }
 
 impl Bench {
@@ -523,8 +527,11 @@ fn a_job_that_was_never_attempted_has_no_attempts_when_it_dies() {
     let mut bench = Bench::new();
     bench.push(When::Now);
     let lease = bench.claim(0);
-    let settle =
-        Settle::Bury { name: "kind".into(), reason: DeadReason::NoHandler, failure: failure("no handler") };
+    let settle = Settle::Bury {
+        name: "kind".into(),
+        reason: DeadReason::NoHandler,
+        failure: Box::new(failure("no handler")),
+    };
     let _ = bench.settle(lease, settle);
     assert_eq!(bench.store.dead().find(lease.id).unwrap().attempts, 0);
 }
