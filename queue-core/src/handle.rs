@@ -13,7 +13,7 @@ use crate::job::{JobId, NewJob};
 use crate::payload::Payload;
 use crate::push::{Push, PushError, PushMany, PushManyError};
 use crate::queue::UnknownQueue;
-use crate::worker::drop_quietly;
+use crate::unwind::drop_quietly;
 
 /// A handle to a queue for whoever pushes, cancels or looks: it names no runtime and does not keep the workers running.
 ///

@@ -41,6 +41,7 @@ mod slot;
 mod store;
 mod timekeeper;
 mod trace;
+mod unwind;
 mod verdict;
 mod worker;
 

@@ -21,7 +21,8 @@ use crate::retry::RetryPolicy;
 use crate::runtime::{Runtime, SpawnsQueue};
 use crate::shutdown::{ShutdownReport, shut_down};
 use crate::timekeeper::Timekeeper;
-use crate::worker::{Worker, drop_quietly};
+use crate::unwind::drop_quietly;
+use crate::worker::Worker;
 
 /// A background job queue on runtime `R`: register handlers, start workers, push jobs, shut down.
 ///

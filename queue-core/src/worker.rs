@@ -15,9 +15,7 @@
 //! from the handler futures it holds. Everything of the user's (call, poll, drop, error formatting, custom policy) runs
 //! inside `catch_unwind`, under no lock.
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -28,12 +26,13 @@ use crate::dead::DeadReason;
 use crate::engine::{Channel, Core, Ending, Seat, Turn};
 use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot};
 use crate::job::{Job, Name, Overrides};
-use crate::outcome::{AttemptTimedOut, HandlerPanicked, Outcome};
+use crate::outcome::{AttemptTimedOut, Outcome};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
 use crate::slot::Signal;
 use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
+use crate::unwind::{catch, drop_quietly};
 use crate::verdict::{Verdict, judge};
 
 /// One worker: runs the jobs of one named queue, one at a time, until the queue is shut down.
@@ -122,14 +121,14 @@ impl<R: Runtime> Worker<R> {
         };
         let span = Span::of(&job);
         current::enter(&self.core, lease.id);
-        let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| (handler.run)(job))));
+        let called = span.in_scope(|| catch(|| (handler.run)(job)));
         self.running = Some(Running { lease, kind, name, overrides, timeout, deadline, span });
         match called {
             Ok(future) => {
                 self.future = Some(future);
                 None
             }
-            Err(panic) => self.end(Err(panicked(panic).into())),
+            Err(panicked) => self.end(Err(panicked.into())),
         }
     }
 
@@ -139,11 +138,10 @@ impl<R: Runtime> Worker<R> {
             return Poll::Ready(None);
         };
         current::enter(&self.core, running.lease.id);
-        let polled =
-            running.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx))));
+        let polled = running.span.in_scope(|| catch(|| Pin::new(&mut *future).poll(cx)));
         let result = match polled {
             Ok(Poll::Ready(result)) => result,
-            Err(panic) => Err(panicked(panic).into()),
+            Err(panicked) => Err(panicked.into()),
             Ok(Poll::Pending) => {
                 // Not before the first poll: most handlers are done in it, and a timekeeper that is woken by a thread
                 // which then goes on computing may have to wait for that thread.
@@ -193,11 +191,9 @@ impl<R: Runtime> Worker<R> {
             .or_else(|| handler.and_then(|handler| handler.retry.as_ref()))
             .unwrap_or(&self.core.channel(self.channel).config().retry);
         let random = &mut self.random;
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            judge(result, lease.attempt, policy, cancelled, &mut || random.u64(..))
-        }));
-        let verdict = judged.unwrap_or_else(|panic| {
-            let error = format!("its error or retry policy: {}", panicked(panic));
+        let judged = catch(|| judge(result, lease.attempt, policy, cancelled, &mut || random.u64(..)));
+        let verdict = judged.unwrap_or_else(|panicked| {
+            let error = format!("its error or retry policy: {panicked}");
             Verdict::Bury(DeadReason::RetriesExhausted, error)
         });
         if let Some(error) = verdict.error() {
@@ -309,25 +305,5 @@ impl Slice {
         }
         self.look_at = self.jobs + self.jobs.min(16);
         self.jobs >= SLICE_JOBS || now().saturating_duration_since(self.begun) >= SLICE
-    }
-}
-
-/// Drops a value of the user's. Its `Drop` may panic, and so may that of the panic's payload.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        forget_panic(panic);
-    }
-}
-
-fn panicked(panic: Box<dyn Any + Send>) -> HandlerPanicked {
-    let error = HandlerPanicked::from_payload(&*panic);
-    forget_panic(panic);
-    error
-}
-
-/// A payload whose own `Drop` panics is leaked: there is nothing better to do with it.
-fn forget_panic(panic: Box<dyn Any + Send>) {
-    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(worse);
     }
 }

@@ -22,7 +22,7 @@ use crate::job::{JobId, JobOptions, NewJob};
 use crate::shutdown::{HandedBack, ShutdownReport};
 use crate::slot::Signal;
 use crate::store::Remains;
-use crate::worker::drop_quietly;
+use crate::unwind::drop_quietly;
 
 /// How far shutdown has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@ use std::task::Waker;
 use super::Core;
 use crate::slot::Slot;
 use crate::store::{Dead, Remains};
-use crate::worker::drop_quietly;
+use crate::unwind::drop_quietly;
 
 /// Wakers to wake and values to drop. The common call wakes one worker and allocates nothing.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::job::Name;
 use crate::slot::Slot;
 use crate::store::{Claim, Failure, Lease, Leftovers, Settle, Settled};
-use crate::worker::drop_quietly;
+use crate::unwind::drop_quietly;
 
 /// A worker's place in a channel.
 pub(crate) struct Seat {
