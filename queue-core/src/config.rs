@@ -114,7 +114,8 @@ impl QueueConfig {
         self
     }
 
-    /// How many bytes of payload and error text the dead letters may have together; the oldest make room.
+    /// How many bytes of payload and error text the dead letters may have together; the oldest make room. The newest one
+    /// is kept even if it is larger than that by itself.
     ///
     /// Default: 64 MiB.
     #[must_use]

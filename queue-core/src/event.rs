@@ -191,6 +191,9 @@ impl Subscribers {
     /// Records an event and wakes nobody: call it where the state changes, and [`notify`](Self::notify) after the lock.
     pub(crate) fn record(&self, event: &Event) {
         let mut rings = self.rings.lock();
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
         rings.retain(|ring| !ring.abandoned.load(Ordering::Relaxed));
         self.any.store(!rings.is_empty(), Ordering::Relaxed);
         for ring in &*rings {
@@ -207,10 +210,14 @@ impl Subscribers {
         }
     }
 
-    /// No more events will come.
+    /// No more events will come: whoever was told so must not be told of one later.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        for ring in self.snapshot() {
+        let rings = {
+            let rings = self.rings.lock();
+            self.closed.store(true, Ordering::SeqCst);
+            rings.clone()
+        };
+        for ring in rings {
             ring.closed.store(true, Ordering::SeqCst);
             ring.changed.notify(usize::MAX);
         }

@@ -227,7 +227,7 @@ impl Handle {
     pub fn clear_dead_letters(&self) -> usize {
         let cleared: Vec<_> = self.core.channels().iter().flat_map(Channel::clear_dead_letters).collect();
         let count = cleared.len();
-        drop_quietly(cleared);
+        cleared.into_iter().for_each(drop_quietly);
         count
     }
 

@@ -17,6 +17,7 @@ use crate::job::{Job, Name};
 use crate::outcome::{BoxError, IntoOutcome, Outcome};
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
+use crate::unwind::drop_quietly;
 
 /// What every handler's future becomes: an outcome or an error.
 pub type HandlerResult = Result<Outcome, BoxError>;
@@ -156,6 +157,20 @@ impl<M: Mode> Handlers<M> {
 
     pub(crate) fn snapshot(&self) -> Snapshot<M> {
         self.table.read().clone()
+    }
+}
+
+/// Lets go of a snapshot. If it was the last one its handlers go with it, one by one: their `Drop` is the user's, and a
+/// second panic while the first unwinds would end the process.
+pub(crate) fn drop_snapshot<M: Mode>(snapshot: Snapshot<M>) {
+    for handler in Arc::into_inner(snapshot).into_iter().flatten() {
+        drop_quietly(handler);
+    }
+}
+
+impl<M: Mode> Drop for Handlers<M> {
+    fn drop(&mut self) {
+        drop_snapshot(self.clear());
     }
 }
 

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::config::QueueConfig;
 use crate::engine::{Core, DEFAULT_QUEUE, Owner};
 use crate::handle::Handle;
-use crate::handler::{Accepts, Handler, Handlers, sealed::Mode as _};
+use crate::handler::{Accepts, Handler, Handlers, drop_snapshot, sealed::Mode as _};
 use crate::job::{Job, Name};
 use crate::outcome::{BoxError, IntoOutcome};
 use crate::registry::Registry;
@@ -170,7 +170,7 @@ impl<R: Runtime> Queue<R> {
     /// If the future is dropped, the queue goes on draining, without a deadline. Call it again for the report.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let report = shut_down(self.core(), &self.runtime, timeout).await;
-        drop_quietly(self.handlers.clear());
+        drop_snapshot(self.handlers.clear());
         (*report).clone()
     }
 
@@ -190,7 +190,7 @@ impl<R: Runtime> Queue<R> {
         drop_quietly(self.handlers.set(kind, Handler { name, retry, timeout, run }));
         if self.core().closing.is_closed() {
             // Nobody will run it, so nobody should keep what it captured.
-            drop_quietly(self.handlers.clear());
+            drop_snapshot(self.handlers.clear());
         }
     }
 

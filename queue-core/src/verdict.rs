@@ -1,5 +1,6 @@
 //! From what a handler answered to what becomes of its job.
 
+use std::error::Error;
 use std::time::Duration;
 
 use crate::dead::DeadReason;
@@ -9,6 +10,7 @@ use crate::job::Name;
 use crate::outcome::{BoxError, Decision, Outcome, decision_in, describe, truncate};
 use crate::retry::RetryPolicy;
 use crate::store::{Failure, Settle, When};
+use crate::unwind::{catch, drop_quietly};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -21,7 +23,8 @@ pub(crate) enum Verdict {
 
 /// Judges attempt number `attempt`. `cancelled`: someone asked for this attempt to stop, so that a failure is not retried.
 ///
-/// Calls code of the user's (error formatting, custom policy), which may panic.
+/// What it calls of the user's (error formatting and its drop, custom policy) may panic: an error that cannot be printed is
+/// a failure all the same, and a policy that panics gives the job up.
 pub(crate) fn judge(
     result: HandlerResult,
     attempt: u32,
@@ -33,10 +36,17 @@ pub(crate) fn judge(
         if cancelled {
             return Verdict::Cancel;
         }
-        match policy.delay(attempt, &*error, random) {
-            Some(delay) => Verdict::Retry { delay: after.unwrap_or(delay), error: describe(&*error) },
-            None => Verdict::Bury(DeadReason::RetriesExhausted, describe(&*error)),
-        }
+        let text = print(&*error);
+        let verdict = match catch(|| policy.delay(attempt, &*error, random)) {
+            Ok(Some(delay)) => Verdict::Retry { delay: after.unwrap_or(delay), error: text },
+            Ok(None) => Verdict::Bury(DeadReason::RetriesExhausted, text),
+            Err(panic) => {
+                let error = format!("{text}; its retry policy panicked: {}", panic.message());
+                Verdict::Bury(DeadReason::RetriesExhausted, error)
+            }
+        };
+        drop_quietly(error);
+        verdict
     };
     match result {
         Ok(Outcome::Done) => Verdict::Done,
@@ -45,15 +55,21 @@ pub(crate) fn judge(
         Ok(Outcome::Snooze(delay)) => Verdict::Snooze(delay),
         Ok(Outcome::Discard(reason)) => Verdict::Bury(DeadReason::Discarded, truncate(reason)),
         Ok(Outcome::Retry { after, error }) => fail(after, error.into()),
-        Err(error) => match decision_in(&*error) {
+        Err(error) => match catch(|| decision_in(&*error)).ok().flatten() {
             None => fail(None, error),
             Some(Decision::RetryAfter(delay)) => fail(Some(delay), error),
             Some(Decision::Cancel) => Verdict::Cancel,
             Some(Decision::Snooze(_)) if cancelled => Verdict::Cancel,
             Some(Decision::Snooze(delay)) => Verdict::Snooze(delay),
-            Some(Decision::Discard) => Verdict::Bury(DeadReason::Discarded, describe(&*error)),
+            Some(Decision::Discard) => Verdict::Bury(DeadReason::Discarded, print(&*error)),
         },
     }
+}
+
+/// The error as text; one that panics when it is printed is what that panic said.
+fn print(error: &(dyn Error + 'static)) -> String {
+    catch(|| describe(error))
+        .unwrap_or_else(|panic| truncate(format!("an error that cannot be shown: {}", panic.message())))
 }
 
 impl Verdict {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::current::{self, Polling};
 use crate::dead::DeadReason;
 use crate::engine::{Channel, Core, Ending, Seat, Turn};
-use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot};
+use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
 use crate::outcome::{AttemptTimedOut, Outcome};
 use crate::registry::Kind;
@@ -33,7 +33,7 @@ use crate::slot::Signal;
 use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};
-use crate::verdict::{Verdict, judge};
+use crate::verdict::judge;
 
 /// One worker: runs the jobs of one named queue, one at a time, until the queue is shut down.
 ///
@@ -191,11 +191,7 @@ impl<R: Runtime> Worker<R> {
             .or_else(|| handler.and_then(|handler| handler.retry.as_ref()))
             .unwrap_or(&self.core.channel(self.channel).config().retry);
         let random = &mut self.random;
-        let judged = catch(|| judge(result, lease.attempt, policy, cancelled, &mut || random.u64(..)));
-        let verdict = judged.unwrap_or_else(|panicked| {
-            let error = format!("its error or retry policy: {panicked}");
-            Verdict::Bury(DeadReason::RetriesExhausted, error)
-        });
+        let verdict = judge(result, lease.attempt, policy, cancelled, &mut || random.u64(..));
         if let Some(error) = verdict.error() {
             span.failed(error);
         }
@@ -217,7 +213,7 @@ impl<R: Runtime> Worker<R> {
     fn refresh_table(&mut self) {
         let version = self.handlers.version();
         if self.version != Some(version) {
-            drop_quietly(std::mem::replace(&mut self.table, self.handlers.snapshot()));
+            drop_snapshot(std::mem::replace(&mut self.table, self.handlers.snapshot()));
             self.version = Some(version);
         }
     }
@@ -266,7 +262,7 @@ impl<R: Runtime> Drop for Worker<R> {
     fn drop(&mut self) {
         let _polling = Polling::begin();
         let ending = self.interrupt();
-        drop_quietly(std::mem::take(&mut self.table));
+        drop_snapshot(std::mem::take(&mut self.table));
         self.core.channel(self.channel).leave(&self.core, &self.seat, ending);
     }
 }

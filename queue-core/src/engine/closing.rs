@@ -223,7 +223,7 @@ impl Channel {
             gone.extend(state.store.take_delayed());
             gone
         });
-        drop_quietly(gone);
+        gone.into_iter().for_each(drop_quietly);
     }
 
     fn hand_back(&self, core: &Core, state: &mut ChannelState, waiting: Vec<Remains>, effects: &mut Effects) {

@@ -71,6 +71,8 @@ impl Effects {
         let Some(more) = self.more else { return };
         more.wakers.into_iter().for_each(Waker::wake);
         more.slots.iter().for_each(|slot| slot.tell());
-        drop_quietly((more.remains, more.dead));
+        // One by one: a second panic while the first unwinds would end the process.
+        more.remains.into_iter().for_each(drop_quietly);
+        more.dead.into_iter().for_each(drop_quietly);
     }
 }

@@ -10,7 +10,7 @@ use super::{Core, Effects};
 use crate::dead::DeadReason;
 use crate::event::Event;
 use crate::job::Name;
-use crate::slot::Slot;
+use crate::slot::{Signal, Slot};
 use crate::store::{Claim, Failure, Lease, Leftovers, Settle, Settled};
 use crate::unwind::drop_quietly;
 
@@ -166,6 +166,12 @@ impl Channel {
         effects: &mut Effects,
     ) -> Option<Leftovers> {
         state.busy -= 1;
+        // Cancelled, perhaps after the handler had its say: it may have succeeded, but it does not run again.
+        let runs_again =
+            matches!(ending.settle, Settle::Retry { .. } | Settle::Snooze { .. } | Settle::HandBack);
+        if runs_again && seat.slot.has(Signal::Cancel) {
+            ending.settle = Settle::Cancel;
+        }
         seat.slot.end_attempt();
         if state.phase == Phase::Closed {
             ending.settle = outlived(ending.settle, &ending.name, core);

@@ -67,12 +67,12 @@ impl DeadLetters {
         self.iter().find(|job| job.id == id)
     }
 
-    /// Adds one, and gives back what had to make room.
+    /// Adds one, and gives back what had to make room. The newest is kept even if it is too large all by itself.
     pub(super) fn push(&mut self, dead: Dead) -> Vec<Dead> {
         self.bytes += dead.bytes();
         self.jobs.push_back(dead);
         let mut evicted = Vec::new();
-        while self.jobs.len() > self.limits.jobs || self.bytes > self.limits.bytes {
+        while self.jobs.len() > self.limits.jobs || (self.bytes > self.limits.bytes && self.jobs.len() > 1) {
             let Some(oldest) = self.jobs.pop_front() else { break };
             self.bytes -= oldest.bytes();
             evicted.push(oldest);

@@ -146,7 +146,9 @@ impl Model {
         self.dead.push(job);
         let mut evicted = Vec::new();
         let weight = |job: &ModelJob| job.bytes + "failed".len() * job.errors;
-        while self.dead.len() > limits.jobs || self.dead.iter().map(weight).sum::<usize>() > limits.bytes {
+        while self.dead.len() > limits.jobs
+            || (self.dead.len() > 1 && self.dead.iter().map(weight).sum::<usize>() > limits.bytes)
+        {
             evicted.push(self.dead.remove(0).id);
         }
         evicted
