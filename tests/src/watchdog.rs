@@ -1,6 +1,7 @@
 //! A deadline for every test: a hang is a failure that says what was waiting.
 
 use std::cell::RefCell;
+use std::io::{self, Write as _};
 use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -39,12 +40,12 @@ where
     let (done, is_done) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
         if is_done.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{name} hangs; its queues:");
+            // Not `eprintln`, which the test harness would capture, and lose with the process.
+            let mut err = io::stderr().lock();
+            let _ = writeln!(err, "{name} hangs; its queues:");
             for queue in &*watched.lock() {
-                eprintln!(
-                    "  {queue:?}; default: {:?}",
-                    queue.counts("default").unwrap_or_else(|_| QueueCounts::default())
-                );
+                let counts = queue.counts("default").unwrap_or_else(|_| QueueCounts::default());
+                let _ = writeln!(err, "  {queue:?}; default: {counts:?}");
             }
             process::exit(101);
         }
