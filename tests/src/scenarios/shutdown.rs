@@ -455,8 +455,11 @@ pub async fn handlers_are_let_go_of(rt: impl TestRuntime) -> TestResult {
     });
     drop(captured);
     queue.push("before", &()).await?;
+    rt.until(|| queue.pending_count() + queue.inflight_count() == 0).await;
     assert!(queue.shutdown(LONG).await.is_clean());
+    // Idle workers leave as well.
     rt.until(|| before.is_free()).await;
+    rt.until(|| queue.counts("default").is_ok_and(|counts| counts.workers == 0)).await;
 
     let (captured, after) = Capture::new();
     queue.register("after", handler(keep(&captured)));
