@@ -110,8 +110,8 @@ impl Handle {
     /// Pushes many jobs: one lock and one decision whom to wake for all that go to the same named queue. Returns their
     /// numbers, in the order in which the jobs came.
     ///
-    /// When there is no room for all, the first ones are accepted and the rest waits for room, as in
-    /// [`push`](Self::push).
+    /// When a named queue has no room for all that go to it, the first of them are accepted and the rest waits for room,
+    /// as in [`push`](Self::push); those that go elsewhere do not wait for them.
     ///
     /// ```
     /// # use queue_core::{Handle, NewJob};
@@ -136,7 +136,7 @@ impl Handle {
         PushMany::new(&self.core, jobs.into_iter().collect())
     }
 
-    /// Pushes as many of these jobs as there is room for now, in their order.
+    /// Pushes as many of these jobs as there is room for now: the first ones of those that go to each named queue.
     ///
     /// # Errors
     ///

@@ -243,13 +243,21 @@ impl Error for PushError {
 #[must_use = "a push does nothing until it is awaited"]
 pub struct PushMany<'a> {
     core: &'a Arc<Core>,
-    /// Grouped by channel, in the order they came within each.
+    /// In the order of the groups, and in the order they came within each.
     jobs: Vec<BatchJob>,
-    /// Everything before this is accepted.
-    done: usize,
-    ticket: Option<Ticket>,
+    groups: Vec<Group>,
     /// What was wrong before anything was pushed.
     refused: Option<(usize, Refused)>,
+}
+
+/// The jobs that go to the same named queue. A full one does not keep the others waiting.
+#[derive(Debug)]
+struct Group {
+    channel: usize,
+    /// The first of its jobs that is not accepted.
+    next: usize,
+    end: usize,
+    ticket: Option<Ticket>,
 }
 
 #[derive(Debug)]
@@ -286,7 +294,14 @@ impl<'a> PushMany<'a> {
             jobs.push(BatchJob { place, kind, channel, job, id: None });
         }
         jobs.sort_by_key(|job| job.channel);
-        Self { core, jobs, done: 0, ticket: None, refused }
+        let mut groups: Vec<Group> = Vec::new();
+        for (place, job) in jobs.iter().enumerate() {
+            match groups.last_mut() {
+                Some(group) if group.channel == job.channel => group.end += 1,
+                _ => groups.push(Group { channel: job.channel, next: place, end: place + 1, ticket: None }),
+            }
+        }
+        Self { core, jobs, groups, refused }
     }
 
     /// Pushes what there is room for now, without awaiting.
@@ -295,40 +310,21 @@ impl<'a> PushMany<'a> {
     ///
     /// [`PushManyError`] when it was not all.
     pub fn try_push(mut self) -> Result<Vec<JobId>, PushManyError> {
-        match self.push_on() {
-            Ok(()) => Ok(self.ids()),
-            Err(refused) => Err(self.fail(refused)),
-        }
+        self.push_now()
     }
 
-    /// Pushes as far as there is room, channel by channel.
-    fn push_on(&mut self) -> Result<(), Refused> {
-        if let Some((_, refused)) = self.refused {
-            return Err(refused);
+    fn push_now(&mut self) -> Result<Vec<JobId>, PushManyError> {
+        let mut refused = self.refused.map(|(_, refused)| refused);
+        if refused.is_none() {
+            for group in &mut self.groups {
+                let pushed = group.push(self.core, &mut self.jobs);
+                refused = refused.or(pushed.err().map(Refused::By));
+            }
         }
-        while let Some(first) = self.jobs.get(self.done) {
-            let channel = first.channel;
-            let rest = self.jobs[self.done..].iter_mut().take_while(|job| job.channel == channel);
-            let mut tried = 0;
-            let items = rest.map(|item| {
-                tried += 1;
-                BatchItem { name: &item.kind, job: &mut item.job, id: &mut item.id }
-            });
-            let pushed = self.core.channel(channel).push_batch(self.core, items);
-            self.done += tried - usize::from(pushed.is_err());
-            pushed.map_err(Refused::By)?;
+        match refused {
+            None => Ok(self.ids()),
+            Some(refused) => Err(self.fail(refused)),
         }
-        Ok(())
-    }
-
-    /// Pushes one job, in turn.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Some(next) = self.jobs.get_mut(self.done) else { return Poll::Ready(Ok(())) };
-        let channel = self.core.channel(next.channel);
-        let polled = channel.poll_push(self.core, &next.kind, &mut next.job, &mut self.ticket, cx.waker());
-        next.id = Some(ready!(polled)?);
-        self.done += 1;
-        Poll::Ready(Ok(()))
     }
 
     fn ids(&mut self) -> Vec<JobId> {
@@ -337,10 +333,11 @@ impl<'a> PushMany<'a> {
     }
 
     fn fail(&mut self, refused: Refused) -> PushManyError {
-        // The job that `refused` is about: the one that was looked at last.
+        // The job that `refused` is about.
+        let unfinished = self.groups.iter().find(|group| group.next < group.end);
         let culprit = match self.refused {
             Some((place, _)) => Some(place),
-            None => self.jobs.get(self.done).map(|job| job.place),
+            None => unfinished.map(|group| self.jobs[group.next].place),
         };
         let accepted = self.ids();
         let mut refused_jobs = Vec::new();
@@ -361,28 +358,65 @@ impl Future for PushMany<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let in_handler = current::job_of(this.core).is_some();
-        loop {
-            // With a ticket, the next job waits in line, and the others go on after it.
-            if this.ticket.is_none() {
-                match this.push_on() {
-                    Ok(()) => return Poll::Ready(Ok(this.ids())),
-                    Err(Refused::By(Refusal::Full)) if !in_handler => {}
-                    Err(refused) => return Poll::Ready(Err(this.fail(refused))),
-                }
-            }
-            if let Err(refusal) = ready!(this.poll_next(cx)) {
-                return Poll::Ready(Err(this.fail(Refused::By(refusal))));
+        if this.refused.is_some() || current::job_of(this.core).is_some() {
+            return Poll::Ready(this.push_now());
+        }
+        let mut is_pending = false;
+        for group in &mut this.groups {
+            match group.poll_push(this.core, &mut this.jobs, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(refusal)) => return Poll::Ready(Err(this.fail(Refused::By(refusal)))),
+                Poll::Pending => is_pending = true,
             }
         }
+        if is_pending { Poll::Pending } else { Poll::Ready(Ok(this.ids())) }
     }
 }
 
 impl Drop for PushMany<'_> {
     fn drop(&mut self) {
-        if let (Some(ticket), Some(next)) = (self.ticket, self.jobs.get(self.done)) {
-            self.core.channel(next.channel).leave_line(self.core, ticket);
+        for group in &self.groups {
+            if let Some(ticket) = group.ticket {
+                self.core.channel(group.channel).leave_line(self.core, ticket);
+            }
         }
+    }
+}
+
+impl Group {
+    /// Pushes as far as there is room.
+    fn push(&mut self, core: &Arc<Core>, jobs: &mut [BatchJob]) -> Result<(), Refusal> {
+        let rest = &mut jobs[self.next..self.end];
+        let items =
+            rest.iter_mut().map(|item| BatchItem { name: &item.kind, job: &mut item.job, id: &mut item.id });
+        let pushed = core.channel(self.channel).push_batch(core, items);
+        self.next += rest.iter().take_while(|job| job.id.is_some()).count();
+        pushed
+    }
+
+    /// Pushes all of them, waiting for room in turn: with a ticket, the next job waits in line, and the others go on after
+    /// it.
+    fn poll_push(
+        &mut self,
+        core: &Arc<Core>,
+        jobs: &mut [BatchJob],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
+        while self.next < self.end {
+            if self.ticket.is_none() {
+                match self.push(core, jobs) {
+                    Ok(()) => break,
+                    Err(Refusal::Full) => {}
+                    Err(refusal) => return Poll::Ready(Err(refusal)),
+                }
+            }
+            let next = &mut jobs[self.next];
+            let channel = core.channel(self.channel);
+            let polled = channel.poll_push(core, &next.kind, &mut next.job, &mut self.ticket, cx.waker());
+            next.id = Some(ready!(polled)?);
+            self.next += 1;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
