@@ -268,5 +268,19 @@ matrix! {
         every_decision_works_when_wrapped,
         an_error_of_the_queue_leaves_a_handler_through_the_question_mark,
         the_whole_chain_of_causes_is_kept,
+    batches {
+        numbers_come_back_in_the_order_of_the_jobs,
+        the_jobs_of_a_batch_keep_their_options,
+        a_batch_wakes_as_many_workers_as_it_needs,
+        a_batch_larger_than_the_capacity_gets_in,
+        a_partly_refused_batch_says_what_was_accepted,
+        a_batch_is_bounded_by_bytes,
+        a_full_queue_does_not_hold_up_the_rest_of_a_batch,
+        a_batch_with_an_impossible_job_is_refused_whole,
+        an_empty_batch_is_accepted,
+        a_batch_dropped_half_way_keeps_what_was_accepted,
+        a_batch_waits_in_turn_with_others,
+        shutdown_half_way_through_a_batch_loses_nothing,
+        a_batch_from_inside_a_handler_never_waits,
     }
 }

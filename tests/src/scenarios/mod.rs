@@ -2,6 +2,7 @@
 #![expect(clippy::missing_errors_doc, reason = "an error of a scenario is a failed test")]
 
 pub mod abandoned;
+pub mod batches;
 mod by_hand;
 pub mod cancel;
 pub mod capacity;
