@@ -283,4 +283,16 @@ matrix! {
         shutdown_half_way_through_a_batch_loses_nothing,
         a_batch_from_inside_a_handler_never_waits,
     }
+    isolation {
+        a_backlog_in_one_queue_does_not_delay_another,
+        a_queue_that_is_never_idle_does_not_starve_another,
+        each_queue_has_its_own_retry_policy,
+        each_queue_has_its_own_timeout,
+        each_queue_has_its_own_capacity,
+        each_queue_keeps_its_own_dead_letters,
+        a_paused_queue_holds_its_jobs_and_nobody_elses,
+        a_resumed_queue_uses_all_its_workers,
+        the_counts_of_a_queue_add_up,
+        a_flood_of_deadlines_in_one_queue_does_not_delay_another,
+    }
 }

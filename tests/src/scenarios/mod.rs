@@ -14,6 +14,7 @@ pub mod events;
 pub mod field_bugs;
 pub mod kinds;
 pub mod lifecycle;
+pub mod isolation;
 pub mod limits;
 pub mod order;
 pub mod outcomes;
