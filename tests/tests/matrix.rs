@@ -268,6 +268,7 @@ matrix! {
         every_decision_works_when_wrapped,
         an_error_of_the_queue_leaves_a_handler_through_the_question_mark,
         the_whole_chain_of_causes_is_kept,
+    }
     batches {
         numbers_come_back_in_the_order_of_the_jobs,
         the_jobs_of_a_batch_keep_their_options,
