@@ -61,11 +61,7 @@ fn main() -> Result<(), BoxError> {
             }
         }
         let report = queue.shutdown(Duration::from_secs(5)).await;
-        println!(
-            "Finished while shutting down: {}, handed back: {}",
-            report.finished,
-            report.handed_back.len()
-        );
+        println!("Shut down; jobs handed back: {}", report.handed_back.len());
         Ok(())
     })
 }
