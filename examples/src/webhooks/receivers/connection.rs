@@ -75,24 +75,33 @@ fn carry_out(plan: &Plan, mut stream: &TcpStream, keep_alive: bool) -> io::Resul
 /// closed, so a successful write alone would count acknowledgements that nobody can have read.
 /// A client that only closes its sending half is taken for gone too; none of ours does.
 fn stay_connected(stream: &TcpStream, delay: Duration) -> io::Result<()> {
-    let peeked = if delay.is_zero() {
+    let start = now();
+    loop {
+        let left = delay.saturating_sub(now().saturating_duration_since(start));
+        match peek(stream, left) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => return Ok(()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(()),
+                // A read with a timeout is not resumed when the process was stopped and goes on.
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+fn peek(stream: &TcpStream, patience: Duration) -> io::Result<usize> {
+    if patience.is_zero() {
         stream.set_nonblocking(true)?;
         let peeked = stream.peek(&mut [0]);
         stream.set_nonblocking(false)?;
         peeked
     } else {
-        stream.set_read_timeout(Some(delay))?;
+        stream.set_read_timeout(Some(patience))?;
         let peeked = stream.peek(&mut [0]);
         stream.set_read_timeout(None)?;
         peeked
-    };
-    match peeked {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(_) => Ok(()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(()),
-            _ => Err(error),
-        },
     }
 }
 
