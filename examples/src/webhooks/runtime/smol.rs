@@ -24,7 +24,7 @@ pub(super) fn drive(
     queue.register(KIND, move |job| deliver(client.clone(), job));
     queue.start();
 
-    // The helper runs until `stop` is dropped, on whichever way out.
+    // The second thread works until `stop` is dropped, on whichever way out.
     let (stop, stopped) = oneshot::channel::<()>();
     thread::scope(|scope| {
         let _stop = stop;
