@@ -14,7 +14,8 @@ const HOUR: Duration = Duration::from_hours(1);
 /// A job starts while all workers of another named queue are blocked, with thousands of jobs behind them.
 pub async fn a_backlog_in_one_queue_does_not_delay_another(rt: impl TestRuntime) -> TestResult {
     let (blocked, gate, log) = (Log::new(), Gate::new(), Log::<u32>::new());
-    let builder = rt.builder().queue("flooded", QueueConfig::new().workers(3).kinds(["block"]));
+    // One worker each note goes through: several would start them in order, and end them in any.
+    let builder = rt.builder().workers(1).queue("flooded", QueueConfig::new().workers(3).kinds(["block"]));
     let queue = rt.started(builder, |queue| {
         let (blocked, gate) = (blocked.clone(), gate.clone());
         queue.register(
