@@ -294,6 +294,20 @@ fn delayed_jobs_are_released_by_deadline_and_then_by_number_to_the_back() {
 }
 
 #[test]
+fn equal_deadlines_are_released_by_number_wherever_they_sat() {
+    // Near ones, and far ones that come down the levels of the wheel; a removal moves another into its place.
+    for due in [10 * MS, 300 * MS, 100 * HOUR] {
+        let mut bench = Bench::new();
+        for _ in 0..6 {
+            bench.push(bench.at(due));
+        }
+        assert!(bench.store.take(JobId::new(2)).is_some());
+        bench.advance(due + TICK);
+        assert_eq!(bench.drain(), [1, 3, 4, 5, 6], "due in {due:?}");
+    }
+}
+
+#[test]
 fn a_bounded_advance_goes_on_where_it_stopped() {
     let mut bench = Bench::new();
     for _ in 0..1000 {
