@@ -35,6 +35,7 @@ matrix! {
         all_waiters_get_the_same_report,
         the_shortest_timeout_counts,
         a_start_after_the_shutdown_does_nothing,
+        a_start_during_the_shutdown_does_nothing,
         every_push_after_the_shutdown_gives_the_job_back,
         a_push_that_waits_for_room_is_sent_away,
         a_dropped_shutdown_goes_on_draining,

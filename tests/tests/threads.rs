@@ -59,7 +59,9 @@ on_thread_per_core! {
     jobs_run_on_every_thread_and_stay_there,
     the_limit_holds_over_all_threads,
     starting_twice_on_a_thread_doubles_no_workers,
-    a_thread_that_ends_leaves_the_others_working,
+    a_job_of_a_thread_that_ends_moves_to_another,
+    a_wake_up_does_not_end_with_its_thread,
+    another_thread_keeps_the_time_when_one_ends,
     the_lead_passes_over_a_thread_that_ends_as_well,
     a_blocked_thread_does_not_stop_the_clock_of_the_others,
     a_shutdown_from_another_thread_drains_all,
@@ -141,27 +143,59 @@ async fn starting_twice_on_a_thread_doubles_no_workers<T: TestRuntime>(rt: T) ->
     Ok(())
 }
 
-/// What ran on a thread whose runtime ends runs on another one; delays and timeouts go on, whoever kept the time.
-async fn a_thread_that_ends_leaves_the_others_working<T: TestRuntime>(rt: T) -> TestResult {
+/// What ran on a thread whose runtime ends runs on another one, which is told.
+async fn a_job_of_a_thread_that_ends_moves_to_another<T: TestRuntime>(rt: T) -> TestResult {
     let (running, gate) = (Log::new(), Gate::new());
     let queue = rt.build(rt.builder().workers(1).limit(2));
     queue.register("hold", note_thread(&running, &gate));
-    queue.register("note", note_thread(&running, &Gate::new()));
-    // The first keeps the time, and holds the job.
     let first = Member::join::<T>(&queue);
-    let held = queue.push("hold", &()).await?;
+    let id = queue.push("hold", &()).await?;
     let (one, _) = running.wait_for(1).await[0];
     let second = Member::join::<T>(&queue);
     rt.until(|| workers(&queue) == 2).await;
-    let delayed = queue.push_delayed("hold", &(), Duration::from_millis(20)).await?;
+    rt.sleep(Duration::from_millis(2)).await;
     first.end(&rt).await;
-    // The worker of the second has it now.
     let (other, again) = running.wait_for(2).await[1];
-    assert_eq!((again, workers(&queue)), (held, 1));
+    assert_eq!((again, workers(&queue)), (id, 1));
     assert_ne!(one, other);
     gate.open();
-    assert_eq!(running.wait_for(3).await[2], (other, delayed));
-    let times_out = queue.push("note", &()).timeout(Duration::from_millis(2)).await?;
+    rt.until(|| queue.inflight_count() == 0).await;
+    second.end(&rt).await;
+    Ok(())
+}
+
+/// A worker that was woken for a job, and whose runtime ends before it could take it, passes the wake-up on.
+async fn a_wake_up_does_not_end_with_its_thread<T: TestRuntime>(rt: T) -> TestResult {
+    let ran = Log::new();
+    let queue = rt.build(rt.builder().workers(1).limit(2));
+    queue.register("note", note_thread(&ran, &open_gate()));
+    let other = Member::join::<T>(&queue);
+    rt.until(|| workers(&queue) == 1).await;
+    rt.sleep(Duration::from_millis(2)).await;
+    // The latest worker to become idle is the first to be woken.
+    let blocked = Blocked::join::<T>(&queue).await;
+    queue.push("note", &()).await?;
+    blocked.end(&rt).await;
+    ran.wait_for(1).await;
+    other.end(&rt).await;
+    Ok(())
+}
+
+/// Delays and timeouts go on when the thread that kept the time ends with some pending.
+async fn another_thread_keeps_the_time_when_one_ends<T: TestRuntime>(rt: T) -> TestResult {
+    let (ran, never) = (Log::new(), Gate::new());
+    let queue = rt.build(rt.builder().workers(1).limit(2));
+    queue.register("note", note_thread(&ran, &open_gate()));
+    queue.register("hang", note_thread(&ran, &never));
+    let first = Member::join::<T>(&queue);
+    queue.push_delayed("note", &(), Duration::from_millis(1)).await?;
+    ran.wait_for(1).await;
+    let second = Member::join::<T>(&queue);
+    rt.until(|| workers(&queue) == 2).await;
+    let delayed = queue.push_delayed("note", &(), Duration::from_millis(20)).await?;
+    first.end(&rt).await;
+    assert_eq!(ran.wait_for(2).await[1].1, delayed);
+    let times_out = queue.push("hang", &()).timeout(Duration::from_millis(2)).await?;
     rt.until(|| queue.dead_letter_count() == 1).await;
     assert_eq!(queue.dead_letters()[0].id, times_out);
     second.end(&rt).await;
@@ -177,29 +211,13 @@ async fn the_lead_passes_over_a_thread_that_ends_as_well<T: TestRuntime>(rt: T) 
     queue.push_delayed("note", &(), Duration::from_millis(1)).await?;
     ran.wait_for(1).await;
 
-    let is_blocked = Gate::new();
-    let (release, until_released) = mpsc::channel::<()>();
-    let second = thread::spawn({
-        let (queue, is_blocked) = (queue.clone(), is_blocked.clone());
-        move || {
-            T::block_on(|rt| async move {
-                rt.start(&queue);
-                drop(queue);
-                // Its timekeeper stands by when this is over.
-                rt.sleep(Duration::from_millis(2)).await;
-                is_blocked.open();
-                let _ = until_released.recv();
-            });
-        }
-    });
-    is_blocked.pass().await;
+    let second = Blocked::join::<T>(&queue).await;
     let third = Member::join::<T>(&queue);
     rt.until(|| workers(&queue) == 3).await;
     rt.sleep(Duration::from_millis(2)).await;
 
     first.end(&rt).await;
-    drop(release);
-    rt.until(|| second.is_finished()).await;
+    second.end(&rt).await;
     queue.push_delayed("note", &(), Duration::from_millis(1)).await?;
     ran.wait_for(2).await;
     third.end(&rt).await;
@@ -448,6 +466,38 @@ impl Member {
 
     async fn end(self, rt: &impl TestRuntime) {
         self.stay.open();
+        rt.until(|| self.thread.is_finished()).await;
+        self.thread.join().expect("the workers do not panic");
+    }
+}
+
+/// A thread like a [`Member`]'s, whose workers and timekeeper are idle, and which is blocked until its runtime ends.
+struct Blocked {
+    release: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Blocked {
+    async fn join<T: TestRuntime>(queue: &Queue<T::Runtime>) -> Self {
+        let is_blocked = Gate::new();
+        let (release, until_released) = mpsc::channel();
+        let (queue, blocked) = (queue.clone(), is_blocked.clone());
+        let thread = thread::spawn(move || {
+            T::block_on(|rt| async move {
+                rt.start(&queue);
+                drop(queue);
+                // What was started has looked around once when this is over.
+                rt.sleep(Duration::from_millis(2)).await;
+                blocked.open();
+                let _ = until_released.recv();
+            });
+        });
+        is_blocked.pass().await;
+        Self { release, thread }
+    }
+
+    async fn end(self, rt: &impl TestRuntime) {
+        drop(self.release);
         rt.until(|| self.thread.is_finished()).await;
         self.thread.join().expect("the workers do not panic");
     }

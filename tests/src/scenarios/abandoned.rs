@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use futures_lite::future::zip;
+use futures_lite::future::{yield_now, zip};
 use parking_lot::Mutex;
 use queue_core::{BoxError, DeadReason, Handle, Job, JobId, Queue, RetryPolicy, ShutdownReport};
 
@@ -98,7 +98,10 @@ macro_rules! shut_down_inside {
                     let (queue, gate, reports) = (queue.clone(), gate.clone(), reports.clone());
                     async move {
                         gate.pass().await;
-                        reports.add(queue.shutdown(LONG).await);
+                        let report = queue.shutdown(LONG).await;
+                        // It is not interrupted when the others would be.
+                        yield_now().await;
+                        reports.add(report);
                         if job.deserialize()? { Ok(()) } else { Err("it fails, too late".into()) }
                     }
                 });

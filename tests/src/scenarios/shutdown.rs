@@ -1,6 +1,9 @@
 //! Shutdown is a report: every job that the queue held is in it, once.
 
 use std::future::{Ready, pending, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_lite::future::{poll_once, zip};
@@ -288,11 +291,30 @@ pub async fn the_shortest_timeout_counts(rt: impl TestRuntime) -> TestResult {
 /// After a shutdown there is nothing to start.
 pub async fn a_start_after_the_shutdown_does_nothing(rt: impl TestRuntime) -> TestResult {
     let queue = rt.build(rt.builder());
+    let mut events = queue.subscribe(10);
     assert!(queue.shutdown(LONG).await.is_clean());
     rt.start(&queue);
     assert_eq!(queue.counts("default")?.workers, 0);
+    assert_eq!(events.recv().await, None, "no worker started for a moment");
     queue.run().await;
     assert!(queue.shutdown(LONG).await.is_clean());
+    Ok(())
+}
+
+/// A start in the middle of a shutdown does nothing, either: the workers that are there finish.
+pub async fn a_start_during_the_shutdown_does_nothing(rt: impl TestRuntime) -> TestResult {
+    let (running, gate) = (Log::new(), Gate::new());
+    let queue = rt.started(rt.builder().workers(2), |queue| queue.register("hold", hold(&running, &gate)));
+    queue.push("hold", &()).await?;
+    running.wait_for(1).await;
+    let mut shutdown = Box::pin(queue.shutdown(LONG));
+    assert!(poll_once(&mut shutdown).await.is_none());
+    // The idle one has left.
+    rt.until(|| queue.counts("default").is_ok_and(|counts| counts.workers == 1)).await;
+    rt.start(&queue);
+    assert_eq!(queue.counts("default")?.workers, 1);
+    gate.open();
+    assert!(shutdown.await.is_clean());
     Ok(())
 }
 
@@ -336,11 +358,15 @@ pub async fn a_push_that_waits_for_room_is_sent_away(rt: impl TestRuntime) -> Te
     running.wait_for(1).await;
     queue.push("hold", &()).await?;
     let mut waiting = Box::pin(queue.push("hold", &"waits").into_future());
-    assert!(poll_once(&mut waiting).await.is_none());
     let jobs = vec![NewJob::raw("hold", "first"), NewJob::raw("hold", "second")];
     let mut many = Box::pin(queue.push_many(jobs));
-    assert!(poll_once(&mut many).await.is_none());
+    let ((one, one_woken), (other, other_woken)) = (Woken::new(), Woken::new());
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&one)).is_pending());
+    assert!(many.as_mut().poll(&mut Context::from_waker(&other)).is_pending());
     let sent_away = async {
+        for woken in [one_woken, other_woken] {
+            assert!(woken.0.load(Ordering::SeqCst), "it is not told");
+        }
         let answers = zip(waiting, many).await;
         gate.open();
         answers
@@ -489,6 +515,22 @@ pub async fn events_end_with_the_report(rt: impl TestRuntime) -> TestResult {
     }
     assert_eq!((succeeded, handed_back, events.missed()), (vec![done], vec![delayed, paused], 0));
     Ok(())
+}
+
+/// Remembers that it was woken.
+struct Woken(AtomicBool);
+
+impl Woken {
+    fn new() -> (Waker, Arc<Self>) {
+        let woken = Arc::new(Self(AtomicBool::new(false)));
+        (woken.clone().into(), woken)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A handler that does nothing but hold on to what it captured.
