@@ -67,7 +67,8 @@ pub enum Event {
         /// The named queue.
         queue: Name,
     },
-    /// A worker left this named queue: shutdown, or its runtime ended.
+    /// A worker left this named queue: its runtime ended, or the queue shuts down and has nothing left for it. Those that
+    /// leave after the end of the shutdown are not told of.
     WorkerStopped {
         /// The named queue.
         queue: Name,
@@ -103,7 +104,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next event, or `None` once the queue is shut down and everything was read.
+    /// The next event, or `None`, for good, once the queue is shut down and everything was read.
     ///
     /// # Cancel safety
     ///
@@ -164,8 +165,13 @@ struct Ring {
 #[derive(Default)]
 pub(crate) struct Subscribers {
     any: AtomicBool,
-    rings: Mutex<Vec<Arc<Ring>>>,
-    closed: AtomicBool,
+    rings: Mutex<Rings>,
+}
+
+#[derive(Default)]
+struct Rings {
+    open: Vec<Arc<Ring>>,
+    closed: bool,
 }
 
 impl Subscribers {
@@ -174,12 +180,15 @@ impl Subscribers {
         let ring = Arc::new(Ring {
             events: ArrayQueue::new(capacity.max(1)),
             missed: AtomicU64::new(0),
-            closed: AtomicBool::new(self.closed.load(Ordering::SeqCst)),
+            closed: AtomicBool::new(rings.closed),
             abandoned: AtomicBool::new(false),
             changed: Notify::new(),
         });
-        rings.push(ring.clone());
-        self.any.store(true, Ordering::Relaxed);
+        if !rings.closed {
+            rings.forget_abandoned();
+            rings.open.push(ring.clone());
+            self.any.store(true, Ordering::Relaxed);
+        }
         Subscription { ring }
     }
 
@@ -191,12 +200,9 @@ impl Subscribers {
     /// Records an event and wakes nobody: call it where the state changes, and [`notify`](Self::notify) after the lock.
     pub(crate) fn record(&self, event: &Event) {
         let mut rings = self.rings.lock();
-        if self.closed.load(Ordering::SeqCst) {
-            return;
-        }
-        rings.retain(|ring| !ring.abandoned.load(Ordering::Relaxed));
-        self.any.store(!rings.is_empty(), Ordering::Relaxed);
-        for ring in &*rings {
+        rings.forget_abandoned();
+        self.any.store(!rings.open.is_empty(), Ordering::Relaxed);
+        for ring in &rings.open {
             if ring.events.force_push(event.clone()).is_some() {
                 ring.missed.fetch_add(1, Ordering::Relaxed);
             }
@@ -205,7 +211,8 @@ impl Subscribers {
 
     /// Wakes the subscribers that wait.
     pub(crate) fn notify(&self) {
-        for ring in self.snapshot() {
+        let rings = self.rings.lock().open.clone();
+        for ring in rings {
             ring.changed.notify(usize::MAX);
         }
     }
@@ -213,17 +220,53 @@ impl Subscribers {
     /// No more events will come: whoever was told so must not be told of one later.
     pub(crate) fn close(&self) {
         let rings = {
-            let rings = self.rings.lock();
-            self.closed.store(true, Ordering::SeqCst);
-            rings.clone()
+            let mut rings = self.rings.lock();
+            rings.closed = true;
+            self.any.store(false, Ordering::Relaxed);
+            std::mem::take(&mut rings.open)
         };
         for ring in rings {
             ring.closed.store(true, Ordering::SeqCst);
             ring.changed.notify(usize::MAX);
         }
     }
+}
 
-    fn snapshot(&self) -> Vec<Arc<Ring>> {
-        self.rings.lock().clone()
+impl Rings {
+    fn forget_abandoned(&mut self) {
+        self.open.retain(|ring| !ring.abandoned.load(Ordering::Relaxed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event::WorkerStarted { queue: "default".into() }
+    }
+
+    #[test]
+    fn a_dropped_subscriber_is_forgotten_at_the_next_event_or_subscription() {
+        let subscribers = Subscribers::default();
+        for _ in 0..100 {
+            drop(subscribers.subscribe(1));
+        }
+        assert_eq!(subscribers.rings.lock().open.len(), 1);
+        subscribers.record(&event());
+        assert!(subscribers.rings.lock().open.is_empty());
+        assert!(!subscribers.any());
+    }
+
+    #[test]
+    fn nothing_is_kept_and_nothing_told_after_the_end() {
+        let subscribers = Subscribers::default();
+        let mut early = subscribers.subscribe(1);
+        subscribers.close();
+        let mut late = subscribers.subscribe(1);
+        subscribers.record(&event());
+        assert_eq!((early.try_recv(), late.try_recv()), (None, None));
+        assert!(subscribers.rings.lock().open.is_empty());
+        assert!(!subscribers.any());
     }
 }
