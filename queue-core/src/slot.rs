@@ -1,11 +1,22 @@
-//! Where a worker and the rest of the queue meet: signals to a running attempt, and what its handler can see of them.
+//! Where a worker and the rest of the queue meet: how far it has come with its batch, signals to the running attempt,
+//! and what its handler can see of them.
 //!
-//! A slot belongs to one worker for the worker's life. Signals are set, and cleared, under the lock of the worker's
-//! channel, so they always mean the attempt that is running; the attempt's number tells a [`Job`](crate::Job) that
-//! outlives its attempt that it does.
+//! A slot belongs to one worker for the worker's life, and numbers its attempts: its *runs*. A worker claims a batch of
+//! runs under the lock of its channel and goes from one to the next without it, so whoever holds the lock must find out,
+//! and say something, without stopping the worker. All of it is in one word, which both sides change in one step:
+//!
+//! ```text
+//!   63                      20 19                  4   3        2     1      0
+//!   ┌─────────────────────────┬─────────────────────┬─────────┬──────┬──────┬────────┐
+//!   │ number of the run       │ withdrawn, by run%16│ watched │ stop │ late │ cancel │
+//!   └─────────────────────────┴─────────────────────┴─────────┴──────┴──────┴────────┘
+//! ```
+//!
+//! Only the worker increases the number. Only who holds the channel's lock withdraws a run (before it has begun) or
+//! raises a signal (while it is the current one).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
 use atomic_waker::AtomicWaker;
@@ -20,14 +31,18 @@ pub(crate) struct Slot {
     channel: usize,
     /// Wakes the worker while its handler is pending.
     waker: AtomicWaker,
-    signals: AtomicU8,
-    /// Counts the attempts that ended here; the running one has this number. Written under the channel's lock.
-    run: AtomicU64,
-    /// Someone listens to `changed`: most attempts are never watched and should not pay for it. Written under the
-    /// channel's lock, so that whoever ends an attempt there need not order it against the listener's own check.
-    watched: AtomicBool,
+    word: AtomicU64,
     changed: Event,
 }
+
+/// How many runs a batch may have.
+pub(crate) const BATCH: usize = 16;
+
+/// Someone listens to `changed`: most attempts are never watched and should not pay for it.
+const WATCHED: u64 = 1 << 3;
+const WITHDRAWN_SHIFT: u32 = 4;
+const WITHDRAWN: u64 = 0xffff << WITHDRAWN_SHIFT;
+const RUN_SHIFT: u32 = WITHDRAWN_SHIFT + 16;
 
 /// What a running attempt is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,35 +56,61 @@ pub(crate) enum Signal {
     Stop = 4,
 }
 
+const SIGNALS: u64 = Signal::Cancel as u64 | Signal::TimedOut as u64 | Signal::Stop as u64;
+
 impl Slot {
     pub(crate) fn new(core: Arc<Core>, channel: usize) -> Self {
-        Self {
-            core,
-            channel,
-            waker: AtomicWaker::new(),
-            signals: AtomicU8::new(0),
-            run: AtomicU64::new(0),
-            watched: AtomicBool::new(false),
-            changed: Event::new(),
-        }
+        Self { core, channel, waker: AtomicWaker::new(), word: AtomicU64::new(0), changed: Event::new() }
+    }
+
+    /// The current run.
+    pub(crate) fn run(&self) -> u64 {
+        run_of(self.word.load(Ordering::Acquire))
     }
 
     /// The attempt that starts now. For the worker only.
     pub(crate) fn attempt(self: &Arc<Self>) -> Attempt {
-        Attempt { slot: self.clone(), run: self.run.load(Ordering::Relaxed) }
+        Attempt { slot: self.clone(), run: run_of(self.word.load(Ordering::Relaxed)) }
     }
 
-    /// The running attempt is settled. Call it under the channel's lock, and [`tell_watchers`](Self::tell_watchers)
-    /// after it.
-    pub(crate) fn end_attempt(&self) {
-        // The lock orders the writers: no other attempt ends here meanwhile.
-        self.run.store(self.run.load(Ordering::Relaxed) + 1, Ordering::Release);
-        self.signals.store(0, Ordering::Relaxed);
+    /// Ends the current run and begins the next one of the batch, unless that was withdrawn. For the worker only, not
+    /// under a lock.
+    pub(crate) fn advance(&self) -> bool {
+        let old = self.change(|word| (run_of(word) + 1) << RUN_SHIFT | word & WITHDRAWN);
+        if old & WATCHED != 0 {
+            self.changed.notify(usize::MAX);
+        }
+        old & mark_of(run_of(old) + 1) == 0
     }
 
-    /// Sets a signal for the running attempt. Call it under the channel's lock, and [`tell`](Self::tell) after it.
-    pub(crate) fn raise(&self, signal: Signal) {
-        self.signals.fetch_or(signal as u8, Ordering::SeqCst);
+    /// The batch is over, and its last run with it. Call it under the channel's lock, and
+    /// [`tell_watchers`](Self::tell_watchers) after it if this says so.
+    #[must_use]
+    pub(crate) fn end_batch(&self) -> bool {
+        let old = self.change(|word| (run_of(word) + 1) << RUN_SHIFT);
+        old & WATCHED != 0
+    }
+
+    /// The batch is over, but for its current run. Call it under the channel's lock.
+    pub(crate) fn cut_batch(&self) {
+        self.word.fetch_and(!WITHDRAWN, Ordering::AcqRel);
+    }
+
+    /// Takes back a run that has not begun: the worker will pass over it. Call it under the channel's lock.
+    pub(crate) fn withdraw(&self, run: u64) -> bool {
+        let withdraw = |word| (run_of(word) < run).then_some(word | mark_of(run));
+        self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, withdraw).is_ok()
+    }
+
+    /// Whether a run of this batch was withdrawn. Ask under the channel's lock.
+    pub(crate) fn is_withdrawn(&self, run: u64) -> bool {
+        self.word.load(Ordering::Acquire) & mark_of(run) != 0
+    }
+
+    /// Sets a signal if `run` is the current one. Call it under the channel's lock, and [`tell`](Self::tell) after it.
+    pub(crate) fn raise(&self, run: u64, signal: Signal) -> bool {
+        let raise = |word| (run_of(word) == run).then_some(word | signal as u64);
+        self.word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, raise).is_ok()
     }
 
     /// Wakes whoever must see a change: the worker, and the handler if it watches. Not under a lock.
@@ -80,19 +121,32 @@ impl Slot {
 
     /// Wakes the handler's watchers, if there are any. Not under a lock.
     pub(crate) fn tell_watchers(&self) {
-        if self.watched.load(Ordering::Relaxed) {
-            self.changed.notify(usize::MAX);
-        }
+        self.changed.notify(usize::MAX);
     }
 
+    /// Whether the current run was sent this signal.
     pub(crate) fn has(&self, signal: Signal) -> bool {
-        self.signals.load(Ordering::SeqCst) & signal as u8 != 0
+        self.word.load(Ordering::SeqCst) & signal as u64 != 0
     }
 
     /// The worker is about to wait for its handler: `waker` is woken when a signal is raised from now on.
     pub(crate) fn watch(&self, waker: &Waker) {
         self.waker.register(waker);
     }
+
+    fn change(&self, change: impl Fn(u64) -> u64) -> u64 {
+        let changed = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(change(word)));
+        changed.unwrap_or_else(|word| word)
+    }
+}
+
+fn run_of(word: u64) -> u64 {
+    word >> RUN_SHIFT
+}
+
+/// The bit that says that a run was withdrawn: no two runs of a batch share one.
+fn mark_of(run: u64) -> u64 {
+    1 << (u64::from(WITHDRAWN_SHIFT) + run % BATCH as u64)
 }
 
 /// One attempt, as its [`Job`](crate::Job) and the job's clones see it.
@@ -104,16 +158,16 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn is_cancelled(&self) -> bool {
-        let signalled = self.slot.signals.load(Ordering::Acquire) != 0;
-        // Read second: if the attempt is still this one, then the signals were its own.
-        signalled || self.slot.run.load(Ordering::Acquire) != self.run
+        let word = self.slot.word.load(Ordering::Acquire);
+        word & SIGNALS != 0 || run_of(word) != self.run
     }
 
     /// A listener that is notified of every change from now on; check [`is_cancelled`](Self::is_cancelled) after
     /// making it.
     pub(crate) fn listen(&self) -> EventListener {
         let listener = self.slot.changed.listen();
-        self.slot.core.channel(self.slot.channel).locked(|| self.slot.watched.store(true, Ordering::Relaxed));
+        // Whoever ends or signals the attempt after this sees the mark; before this, the caller's check sees the change.
+        self.slot.word.fetch_or(WATCHED, Ordering::AcqRel);
         listener
     }
 

@@ -88,7 +88,7 @@ impl Verdict {
     }
 
     /// A delay counts from now, the end of the attempt.
-    pub(crate) fn into_settle(self, name: &Name, core: &Core) -> Settle {
+    pub(crate) fn into_settle(self, name: Name, core: &Core) -> Settle {
         match self {
             Self::Done => Settle::Done,
             Self::Cancel => Settle::Cancel,
@@ -99,7 +99,7 @@ impl Verdict {
             }
             Self::Bury(reason, error) => {
                 let failure = Box::new(Failure { error, at: core.wall() });
-                Settle::Bury { name: name.clone(), reason, failure }
+                Settle::Bury { name, reason, failure }
             }
         }
     }

@@ -23,13 +23,13 @@ use std::time::{Duration, Instant};
 
 use crate::current::{self, Polling};
 use crate::dead::DeadReason;
-use crate::engine::{Channel, Core, Ending, Seat, Turn};
+use crate::engine::{Batch, Channel, Core, Ending, Seat, Turn, drop_claim};
 use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
 use crate::outcome::{AttemptTimedOut, Outcome};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
-use crate::slot::Signal;
+use crate::slot::{BATCH, Signal};
 use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};
@@ -55,9 +55,8 @@ pub struct Worker<R: Runtime> {
     /// This worker's own copies of the kinds' names: to share them would be to share their reference counts.
     names: Vec<Option<Name>>,
     random: fastrand::Rng,
+    batch: Batch,
     running: Option<Running>,
-    /// What was claimed and not started yet.
-    claim: Option<Claim>,
     /// The running job's handler.
     future: Option<FutureOf<R::Mode>>,
 }
@@ -66,7 +65,6 @@ pub struct Worker<R: Runtime> {
 struct Running {
     lease: Lease,
     kind: Kind,
-    name: Name,
     overrides: Option<Box<Overrides>>,
     timeout: Option<Duration>,
     /// When the time is up, until that is made known.
@@ -87,8 +85,8 @@ impl<R: Runtime> Worker<R> {
             version: None,
             names: Vec::new(),
             random,
+            batch: Batch::new(),
             running: None,
-            claim: None,
             future: None,
         }
     }
@@ -97,22 +95,22 @@ impl<R: Runtime> Worker<R> {
         self.core.channel(self.channel)
     }
 
-    /// Calls the handler of a claimed job. Gives back the ending right away if there is none, or if it panics.
+    /// Calls the handler of the next claimed job. Gives back the ending right away if there is none, or if it panics.
     fn start(&mut self) -> Option<Ending> {
         self.refresh_table();
-        let Claim { lease, kind, priority, payload, name, overrides } = self.claim.take()?;
+        let Claim { lease, kind, priority, payload, name, overrides } = self.batch.claims.pop_front()?;
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
         let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
             let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
-            return Some(self.no_handler(lease, name));
+            return Some(self.no_handler(name));
         };
         let name = own_name(&mut self.names, kind, handler);
         let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout);
         let timeout = timeout.or(handler.timeout).or(self.core.channel(self.channel).config().timeout);
         let deadline = timeout.and_then(|timeout| self.core.now().checked_add(timeout));
         let job = Job {
-            name: name.clone(),
+            name,
             attempt: lease.attempt,
             id: lease.id,
             priority,
@@ -122,7 +120,7 @@ impl<R: Runtime> Worker<R> {
         let span = Span::of(&job);
         current::enter(&self.core, lease.id);
         let called = span.in_scope(|| catch(|| (handler.run)(job)));
-        self.running = Some(Running { lease, kind, name, overrides, timeout, deadline, span });
+        self.running = Some(Running { lease, kind, overrides, timeout, deadline, span });
         match called {
             Ok(future) => {
                 self.future = Some(future);
@@ -145,8 +143,11 @@ impl<R: Runtime> Worker<R> {
             Ok(Poll::Pending) => {
                 // Not before the first poll: most handlers are done in it, and a timekeeper that is woken by a thread
                 // which then goes on computing may have to wait for that thread.
-                if let Some(deadline) = running.deadline.take() {
-                    self.core.channel(self.channel).arm(&self.core, running.lease, deadline);
+                let deadline = running.deadline.take();
+                self.batch.has_waited = true;
+                if deadline.is_some() || self.batch.is_long() {
+                    let channel = self.core.channel(self.channel);
+                    channel.wait(&self.core, &self.seat, deadline, &mut self.batch);
                 }
                 self.seat.slot.watch(cx.waker());
                 if self.seat.slot.has(Signal::TimedOut) {
@@ -166,8 +167,7 @@ impl<R: Runtime> Worker<R> {
     fn interrupt(&mut self) -> Option<Ending> {
         self.drop_future();
         current::leave();
-        let Running { lease, name, .. } = self.running.take()?;
-        Some(Ending { lease, name, settle: Settle::HandBack, delay: Duration::ZERO })
+        self.running.take().map(|_| Ending::HandBack)
     }
 
     fn drop_future(&mut self) {
@@ -180,9 +180,9 @@ impl<R: Runtime> Worker<R> {
     /// Judges what the running job's handler answered.
     fn end(&mut self, result: HandlerResult) -> Option<Ending> {
         current::leave();
-        let Running { lease, kind, name, overrides, span, .. } = self.running.take()?;
+        let Running { lease, kind, overrides, span, .. } = self.running.take()?;
         if let (Ok(Outcome::Done), None) = (&result, &overrides) {
-            return Some(Ending { lease, name, settle: Settle::Done, delay: Duration::ZERO });
+            return Some(Ending::Done);
         }
         let cancelled = self.seat.slot.has(Signal::Cancel);
         let own = overrides.as_ref().and_then(|overrides| overrides.retry.as_ref());
@@ -196,18 +196,31 @@ impl<R: Runtime> Worker<R> {
             span.failed(error);
         }
         let delay = verdict.delay();
-        let settle = verdict.into_settle(&name, &self.core);
+        let name = self.names.get(kind.index() as usize).cloned().flatten().unwrap_or_else(|| "".into());
+        let settle = verdict.into_settle(name, &self.core);
         if overrides.is_some() {
             drop_quietly(overrides);
         }
-        Some(Ending { lease, name, settle, delay })
+        Some(Ending::new(settle, delay))
     }
 
-    fn no_handler(&self, lease: Lease, name: Name) -> Ending {
+    fn no_handler(&self, name: Name) -> Ending {
         let error = format!("no handler is registered for {name:?}");
         let failure = Box::new(Failure { error, at: self.core.wall() });
-        let settle = Settle::Bury { name: name.clone(), reason: DeadReason::NoHandler, failure };
-        Ending { lease, name, settle, delay: Duration::ZERO }
+        let settle = Settle::Bury { name, reason: DeadReason::NoHandler, failure };
+        Ending::new(settle, Duration::ZERO)
+    }
+
+    /// Goes on to the next job of the batch, after one that was done. False: there is none.
+    fn advance(&mut self) -> bool {
+        while !self.batch.claims.is_empty() {
+            if self.seat.slot.advance() {
+                return true;
+            }
+            // Somebody cancelled it, or runs it instead.
+            self.batch.claims.pop_front().into_iter().for_each(drop_claim);
+        }
+        false
     }
 
     fn refresh_table(&mut self) {
@@ -237,16 +250,22 @@ impl<R: Runtime> Future for Worker<R> {
         let mut ending = ready!(this.poll_running(cx));
         let mut slice = Slice::begin(this.core.now());
         loop {
-            if let Some(over) = ending.take_if(|_| slice.is_over(|| this.core.now())) {
-                this.channel().finish(&this.core, &this.seat, over);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let channel = this.core.channel(this.channel);
-            ending = match channel.turn(&this.core, &this.seat, ending, &mut this.claim, cx.waker()) {
-                Turn::Run => this.start(),
-                Turn::Idle => return Poll::Pending,
-                Turn::Stop => return Poll::Ready(()),
+            ending = if matches!(ending, Some(Ending::Done)) && this.advance() {
+                this.start()
+            } else {
+                let channel = this.core.channel(this.channel);
+                if let Some(over) =
+                    ending.take_if(|ending| slice.is_over(ending, &mut this.batch, this.core.now()))
+                {
+                    channel.finish(&this.core, &this.seat, over, &mut this.batch);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                match channel.turn(&this.core, &this.seat, ending, &mut this.batch, cx.waker()) {
+                    Turn::Run => this.start(),
+                    Turn::Idle => return Poll::Pending,
+                    Turn::Stop => return Poll::Ready(()),
+                }
             };
             if ending.is_none() {
                 ending = ready!(this.poll_running(cx));
@@ -261,9 +280,10 @@ impl<R: Runtime> Unpin for Worker<R> {}
 impl<R: Runtime> Drop for Worker<R> {
     fn drop(&mut self) {
         let _polling = Polling::begin();
-        let ending = self.interrupt();
+        self.drop_future();
+        current::leave();
         drop_snapshot(std::mem::take(&mut self.table));
-        self.core.channel(self.channel).leave(&self.core, &self.seat, ending);
+        self.core.channel(self.channel).leave(&self.core, &self.seat, &mut self.batch);
     }
 }
 
@@ -279,27 +299,37 @@ impl<R: Runtime> fmt::Debug for Worker<R> {
 /// How long a worker may go on without giving its thread back: handlers that never wait would starve other tasks.
 const SLICE: Duration = Duration::from_micros(20);
 
-/// And how many jobs it may run meanwhile: more than fit into the time, for a clock that stands still.
-const SLICE_JOBS: u32 = 512;
+/// And how many batches it may run meanwhile: more than fit into the time, for a clock that stands still.
+const SLICE_BATCHES: u32 = 64;
 
-/// The clock is read after every job at first, and after every 16th once jobs have proved short.
+/// A batch may take this long: as long as a job that is more urgent may have to wait for it, and jobs behind a slow one
+/// for a worker that takes them over.
+const BATCH_TIME: Duration = Duration::from_micros(10);
+
+/// The time since a worker was polled, and since it last looked.
 struct Slice {
     begun: Instant,
-    jobs: u32,
-    look_at: u32,
+    looked: Instant,
+    batches: u32,
 }
 
 impl Slice {
     fn begin(now: Instant) -> Self {
-        Self { begun: now, jobs: 0, look_at: 1 }
+        Self { begun: now, looked: now, batches: 0 }
     }
 
-    fn is_over(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        self.jobs += 1;
-        if self.jobs < self.look_at {
-            return false;
-        }
-        self.look_at = self.jobs + self.jobs.min(16);
-        self.jobs >= SLICE_JOBS || now().saturating_duration_since(self.begun) >= SLICE
+    /// Looks at the clock after a batch: sees whether the slice is over, and how large the next batch may be.
+    fn is_over(&mut self, ending: &Ending, batch: &mut Batch, now: Instant) -> bool {
+        let took = now.saturating_duration_since(self.looked);
+        let has_waited = std::mem::take(&mut batch.has_waited);
+        batch.appetite = match ending {
+            _ if has_waited => 1,
+            Ending::Done if took <= BATCH_TIME / 2 => BATCH.min(batch.appetite * 2),
+            Ending::Done if took <= BATCH_TIME => batch.appetite,
+            _ => 1,
+        };
+        self.looked = now;
+        self.batches += 1;
+        self.batches >= SLICE_BATCHES || now.saturating_duration_since(self.begun) >= SLICE
     }
 }

@@ -4,14 +4,13 @@
 //! and what an application asks for by name or id.
 
 use std::sync::Arc;
-use std::task::Waker;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::closing::Phase;
-use super::turn::Seats;
+use super::seats::Seats;
+use super::turn::{put_back, take_back};
 use super::waiters::Waiters;
 use super::{Core, Effects};
 use crate::dead::DeadJob;
@@ -19,8 +18,8 @@ use crate::event::{Event, JobInfo};
 use crate::job::{JobId, Name};
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
-use crate::slot::{Signal, Slot};
-use crate::store::{Counts, Dead, DeadLimits, Due, Found, Remains, Store};
+use crate::slot::Signal;
+use crate::store::{Counts, Dead, DeadLimits, Due, Remains, Store};
 
 pub(crate) struct Channel {
     pub(super) index: usize,
@@ -119,18 +118,19 @@ impl Channel {
 
     pub(crate) fn load(&self) -> Load {
         let state = self.state.lock();
-        Load {
-            counts: state.store.counts(),
-            dead: state.store.dead().len(),
-            workers: state.seats.taken(),
-            paused: state.paused,
-        }
+        // What a worker has claimed ahead waits, and what it has done is done.
+        let counts = state.store.counts();
+        let counts = Counts { ready: counts.ready + state.seats.ahead(), running: state.busy, ..counts };
+        Load { counts, dead: state.store.dead().len(), workers: state.seats.taken(), paused: state.paused }
     }
 
     /// Stops or resumes the starting of jobs; running ones are left alone.
     pub(crate) fn set_paused(&self, core: &Core, paused: bool) {
         self.with(core, |state, effects| {
             state.paused = paused;
+            if paused {
+                self.recall(core, state, effects);
+            }
             self.wake_workers(state, usize::MAX, effects);
             effects.closing = state.phase != Phase::Open;
         });
@@ -143,7 +143,7 @@ impl Channel {
             let (store, seats) = (&mut state.store, &state.seats);
             store.advance(now, TEND_BUDGET, |due| match due {
                 Due::Released => released += 1,
-                Due::TimedOut { worker } => raise(seats.slot(worker), Signal::TimedOut, effects),
+                Due::TimedOut { worker } => effects.tell(seats.raise(worker, Signal::TimedOut)),
             });
             self.wake_workers(state, released, effects);
             state.published = None;
@@ -153,20 +153,25 @@ impl Channel {
 
     /// Removes a waiting job, or asks a running one to stop.
     pub(crate) fn cancel(&self, core: &Core, id: JobId) -> Cancelling {
-        self.with(core, |state, effects| match state.store.cancel(id) {
-            Found::Nothing => Cancelling::NotFound,
-            Found::Running { worker } => {
-                raise(state.seats.slot(worker), Signal::Cancel, effects);
-                Cancelling::Asked
+        self.with(core, |state, effects| {
+            if let Some((worker, lease)) = state.store.worker_of(id) {
+                if state.seats.withdraw(worker, lease) {
+                    // Its worker had not come to it: it still waited.
+                    put_back(state, lease);
+                } else {
+                    let slot = state.seats.ask(worker, lease);
+                    let answer = if slot.is_some() { Cancelling::Asked } else { Cancelling::NotFound };
+                    effects.tell(slot);
+                    return answer;
+                }
             }
-            Found::Waiting(remains) => {
-                state.totals.cancelled += 1;
-                core.record(effects, || Event::Cancelled(self.info_of(core, &remains)));
-                effects.drop_remains(remains);
-                self.grant_room(state, effects);
-                effects.closing = state.phase != Phase::Open;
-                Cancelling::Removed
-            }
+            let Some(remains) = state.store.cancel(id) else { return Cancelling::NotFound };
+            state.totals.cancelled += 1;
+            core.record(effects, || Event::Cancelled(self.info_of(core, &remains)));
+            effects.drop_remains(remains);
+            self.grant_room(state, effects);
+            effects.closing = state.phase != Phase::Open;
+            Cancelling::Removed
         })
     }
 
@@ -195,12 +200,6 @@ impl Channel {
         })
     }
 
-    /// Runs something under the lock, to order it against what workers do.
-    pub(crate) fn locked(&self, run: impl FnOnce()) {
-        let _state = self.state.lock();
-        run();
-    }
-
     /// Runs `change` under the lock, and its effects after it.
     pub(super) fn with<T>(
         &self,
@@ -215,6 +214,9 @@ impl Channel {
 
     /// Wakes up to `jobs` idle workers, as far as the limit lets them start something.
     pub(super) fn wake_workers(&self, state: &mut ChannelState, jobs: usize, effects: &mut Effects) {
+        if state.seats.is_ahead_of(state.store.ready_lanes()) {
+            take_back(state);
+        }
         if state.paused && state.phase == Phase::Open {
             return;
         }
@@ -238,19 +240,19 @@ impl Channel {
     /// Whether one more job of this many bytes may come in: there is room beside what is granted, and nobody waits for
     /// it.
     pub(super) fn has_room(&self, state: &ChannelState, bytes: usize) -> bool {
-        state.waiters.is_empty() && self.fits(state.store.counts(), state.waiters.reserved(), bytes)
+        state.waiters.is_empty() && self.fits(waiting(state), state.waiters.reserved(), bytes)
     }
 
-    fn fits(&self, counts: Counts, (reserved_jobs, reserved_bytes): (usize, usize), bytes: usize) -> bool {
-        counts.waiting() + reserved_jobs < self.config.capacity
-            && counts.waiting_bytes + reserved_bytes + bytes <= self.config.capacity_bytes
+    fn fits(&self, waiting: (usize, usize), reserved: (usize, usize), bytes: usize) -> bool {
+        waiting.0 + reserved.0 < self.config.capacity
+            && waiting.1 + reserved.1 + bytes <= self.config.capacity_bytes
     }
 
     /// Jobs have left: lets those in who wait for their room.
     pub(super) fn grant_room(&self, state: &mut ChannelState, effects: &mut Effects) {
         while !state.waiters.is_empty() {
-            let counts = state.store.counts();
-            let granted = state.waiters.grant(|reserved, bytes| self.fits(counts, reserved, bytes));
+            let waiting = waiting(state);
+            let granted = state.waiters.grant(|reserved, bytes| self.fits(waiting, reserved, bytes));
             let Some(waker) = granted else { return };
             effects.wake(waker);
         }
@@ -265,25 +267,18 @@ impl Channel {
     }
 }
 
+/// Jobs and bytes that wait, and those that might have to wait again.
+fn waiting(state: &ChannelState) -> (usize, usize) {
+    let (counts, ahead) = (state.store.counts(), state.seats.claimed_ahead());
+    (counts.waiting() + ahead.0, counts.waiting_bytes + ahead.1)
+}
+
 /// The name of the kind of a job that is gone.
 pub(super) fn name_of(core: &Core, remains: &Remains) -> Name {
-    let unknown = |kind: Kind| Name::from(format!("kind {}", kind.index()));
-    let own = remains.extras.as_ref().and_then(|extras| extras.name.clone());
-    own.or_else(|| core.kind_name(remains.kind)).unwrap_or_else(|| unknown(remains.kind))
+    kind_name(core, remains.kind, remains.extras.as_ref().and_then(|extras| extras.name.clone()))
 }
 
-pub(super) fn raise(slot: Option<&Arc<Slot>>, signal: Signal, effects: &mut Effects) {
-    if let Some(slot) = slot {
-        slot.raise(signal);
-        effects.tell(slot.clone());
-    }
-}
-
-/// Who runs workers where: their count per thread, or under `None` for a runtime that moves them.
-pub(super) type Scope = Option<ThreadId>;
-
-/// A worker that waits for something to do.
-pub(super) struct Idle {
-    pub(super) worker: u32,
-    pub(super) waker: Waker,
+/// The name of a kind, if the job does not bring its own.
+pub(super) fn kind_name(core: &Core, kind: Kind, own: Option<Name>) -> Name {
+    own.or_else(|| core.kind_name(kind)).unwrap_or_else(|| Name::from(format!("kind {}", kind.index())))
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use event_listener::{Event as Notify, EventListener};
 use parking_lot::Mutex;
 
-use super::channel::{Channel, ChannelState, Totals, name_of, raise};
+use super::channel::{Channel, ChannelState, Totals, name_of};
 use super::{Core, Effects};
 use crate::event::Event;
 use crate::job::{JobId, JobOptions, NewJob};
@@ -197,12 +197,16 @@ impl Channel {
 
     /// Starts nothing any more, and interrupts what runs, except for `insiders`.
     fn interrupt(&self, core: &Core, insiders: &[JobId]) {
-        self.with(core, |state, effects| state.advance_phase(Phase::Cancelling, insiders, effects));
+        self.with(core, |state, effects| {
+            self.recall(core, state, effects);
+            state.advance_phase(Phase::Cancelling, insiders, effects);
+        });
     }
 
     /// Takes out everything that is left. The caller runs the effects, once it holds no lock itself.
     fn close(&self, core: &Core, insiders: &[JobId], effects: &mut Effects) -> Closed {
         let state = &mut *self.state.lock();
+        self.recall(core, state, effects);
         state.advance_phase(Phase::Closed, insiders, effects);
         let mut waiting = state.store.take_ready();
         waiting.extend(state.store.take_delayed());
@@ -217,6 +221,7 @@ impl Channel {
     /// Lets go of everything that waits: there is nobody to give it to.
     fn abandon(&self, core: &Core) {
         let gone = self.with(core, |state, effects| {
+            self.recall(core, state, effects);
             state.advance_phase(Phase::Closed, &[], effects);
             let mut gone = std::mem::take(&mut state.taken);
             gone.extend(state.store.take_ready());
@@ -276,7 +281,7 @@ impl ChannelState {
         }
         if phase >= Phase::Cancelling {
             for (_, worker) in self.store.running().filter(|(id, _)| !insiders.contains(id)) {
-                raise(self.seats.slot(worker), Signal::Stop, effects);
+                effects.tell(self.seats.raise(worker, Signal::Stop));
             }
         }
         true

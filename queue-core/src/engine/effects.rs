@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use super::Core;
 use crate::slot::Slot;
-use crate::store::{Dead, Remains};
+use crate::store::{Dead, Leftovers, Remains};
 use crate::unwind::drop_quietly;
 
 /// Wakers to wake and values to drop. The common call wakes one worker and allocates nothing.
@@ -26,6 +26,7 @@ struct More {
     /// Running attempts that were sent a signal.
     slots: Vec<Arc<Slot>>,
     remains: Vec<Remains>,
+    leftovers: Vec<Leftovers>,
     dead: Vec<Dead>,
 }
 
@@ -39,8 +40,16 @@ impl Effects {
     }
 
     /// Tells the worker in this slot that it was sent a signal.
-    pub(super) fn tell(&mut self, slot: Arc<Slot>) {
-        self.more().slots.push(slot);
+    pub(super) fn tell(&mut self, slot: Option<Arc<Slot>>) {
+        if let Some(slot) = slot {
+            self.more().slots.push(slot);
+        }
+    }
+
+    pub(super) fn drop_leftovers(&mut self, leftovers: Vec<Leftovers>) {
+        if !leftovers.is_empty() {
+            self.more().leftovers.extend(leftovers);
+        }
     }
 
     pub(super) fn drop_remains(&mut self, remains: Remains) {
@@ -73,6 +82,7 @@ impl Effects {
         more.slots.iter().for_each(|slot| slot.tell());
         // One by one: a second panic while the first unwinds would end the process.
         more.remains.into_iter().for_each(drop_quietly);
+        more.leftovers.into_iter().for_each(drop_quietly);
         more.dead.into_iter().for_each(drop_quietly);
     }
 }

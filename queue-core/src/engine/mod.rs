@@ -19,6 +19,7 @@ mod channel;
 mod closing;
 mod effects;
 mod push;
+mod seats;
 mod turn;
 mod waiters;
 
@@ -34,7 +35,7 @@ pub(crate) use channel::{Cancelling, Channel, ChannelConfig, Requeueing};
 use closing::Closing;
 use effects::Effects;
 pub(crate) use push::{BatchItem, Refusal, Submission};
-pub(crate) use turn::{Ending, Seat, Turn};
+pub(crate) use turn::{Batch, Ending, Seat, Turn, drop_claim};
 pub(crate) use waiters::Ticket;
 
 use crate::event::{Event, Subscribers};

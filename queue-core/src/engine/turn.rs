@@ -1,11 +1,19 @@
 //! What workers do: take a seat, settle and claim in one step, leave.
+//!
+//! While jobs are short and many wait, a worker claims a batch of them and takes the lock once for all. A batch goes on
+//! only as long as its attempts succeed at the first poll; whatever else happens, and whenever the worker gives its
+//! thread back, what has not begun goes back to the front of the queue. Until it has begun, a job of a batch can be
+//! cancelled, and a worker that finds nothing else to do takes it over, so none waits behind a slow one while somebody
+//! is idle.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::channel::{Channel, ChannelState, Idle, Scope, name_of};
+use super::channel::{Channel, ChannelState, kind_name, name_of};
 use super::closing::Phase;
+use super::seats::{Idle, Scope, Standing, standing};
 use super::{Core, Effects};
 use crate::dead::DeadReason;
 use crate::event::Event;
@@ -20,21 +28,39 @@ pub(crate) struct Seat {
     pub(crate) slot: Arc<Slot>,
 }
 
-/// An attempt that is over.
+/// How the current attempt of a worker ended. Those before it in the batch are done.
 #[derive(Debug)]
-pub(crate) struct Ending {
-    pub(crate) lease: Lease,
-    /// The kind.
-    pub(crate) name: Name,
-    pub(crate) settle: Settle,
-    /// How long a retry or snooze waits.
-    pub(crate) delay: Duration,
+pub(crate) enum Ending {
+    Done,
+    /// Interrupted: it does not count.
+    HandBack,
+    /// Boxed, because most attempts succeed and every ending is moved.
+    Otherwise(Box<(Settle, Duration)>),
+}
+
+impl Ending {
+    /// A retry or snooze waits for `delay`.
+    pub(crate) fn new(settle: Settle, delay: Duration) -> Self {
+        match settle {
+            Settle::Done => Self::Done,
+            Settle::HandBack => Self::HandBack,
+            settle => Self::Otherwise(Box::new((settle, delay))),
+        }
+    }
+
+    fn into_parts(self) -> (Settle, Duration) {
+        match self {
+            Self::Done => (Settle::Done, Duration::ZERO),
+            Self::HandBack => (Settle::HandBack, Duration::ZERO),
+            Self::Otherwise(parts) => *parts,
+        }
+    }
 }
 
 /// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Run the job that was claimed.
+    /// Run what was claimed.
     Run,
     /// Wait: the worker's waker is kept.
     Idle,
@@ -42,18 +68,55 @@ pub(crate) enum Turn {
     Stop,
 }
 
-/// The workers of a channel.
-#[derive(Default)]
-pub(super) struct Seats {
-    workers: Vec<Option<Worker>>,
-    /// Idle workers, the latest last: it is woken first, while its memory is still warm.
-    idle: Vec<Idle>,
+/// What a worker has in hand.
+pub(crate) struct Batch {
+    /// Claimed and not begun.
+    pub(crate) claims: VecDeque<Claim>,
+    /// How many to claim at once, while many wait.
+    pub(crate) appetite: usize,
+    /// More than one was claimed, and what of it the worker need not have to itself has not gone back.
+    is_long: bool,
+    /// An attempt of it had to wait.
+    pub(crate) has_waited: bool,
+    /// What settled jobs leave behind, to be dropped outside of the lock.
+    leftovers: Vec<Leftovers>,
 }
 
-struct Worker {
-    slot: Arc<Slot>,
-    scope: Scope,
-    is_idle: bool,
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            claims: VecDeque::new(),
+            appetite: 1,
+            is_long: false,
+            has_waited: false,
+            leftovers: Vec::new(),
+        }
+    }
+
+    /// Whether its worker has something in hand besides the current attempt.
+    pub(crate) fn is_long(&self) -> bool {
+        self.is_long
+    }
+
+    /// Drops what was settled, or given back. Not under a lock.
+    fn clean(&mut self, given_back: usize) {
+        for claim in self.claims.drain(..given_back) {
+            drop_claim(claim);
+        }
+        for (payload, extras) in self.leftovers.drain(..) {
+            drop(payload);
+            if extras.is_some() {
+                drop_quietly(extras);
+            }
+        }
+    }
+}
+
+/// Lets go of a claim that is not run.
+pub(crate) fn drop_claim(claim: Claim) {
+    if claim.overrides.is_some() {
+        drop_quietly(claim.overrides);
+    }
 }
 
 impl Channel {
@@ -71,56 +134,67 @@ impl Channel {
         })
     }
 
-    /// Settles the attempt that is over, if any, and claims the next job for the same worker, into `claim`.
+    /// Settles the attempt that is over, if any, and what else there is of its batch; then claims the next batch.
     pub(crate) fn turn(
         &self,
         core: &Core,
         seat: &Seat,
         ending: Option<Ending>,
-        claim: &mut Option<Claim>,
+        batch: &mut Batch,
         waker: &Waker,
     ) -> Turn {
-        let settled = ending.is_some();
-        let (turn, leftovers) = self.with(core, |state, effects| {
+        let given_back = batch.claims.len();
+        let (turn, watched) = self.with(core, |state, effects| {
             state.seats.unpark(seat.worker);
-            let leftovers = ending.and_then(|ending| self.settle(core, state, seat, ending, effects));
-            (self.claim(core, state, seat, claim, waker, effects), leftovers)
+            let watched = ending.is_some_and(|ending| self.end(core, state, seat, ending, batch, effects));
+            (self.claim(core, state, seat, batch, waker, effects), watched)
         });
-        drop_leftovers(leftovers);
-        if settled {
+        batch.clean(given_back);
+        if watched {
             seat.slot.tell_watchers();
         }
         turn
     }
 
     /// Settles the attempt that is over and claims nothing: the worker has used up its time slice.
-    pub(crate) fn finish(&self, core: &Core, seat: &Seat, ending: Ending) {
-        let leftovers = self.with(core, |state, effects| self.settle(core, state, seat, ending, effects));
-        drop_leftovers(leftovers);
-        seat.slot.tell_watchers();
+    pub(crate) fn finish(&self, core: &Core, seat: &Seat, ending: Ending, batch: &mut Batch) {
+        let watched = self.with(core, |state, effects| {
+            let watched = self.end(core, state, seat, ending, batch, effects);
+            self.wake_workers(state, batch.claims.len(), effects);
+            watched
+        });
+        batch.clean(batch.claims.len());
+        if watched {
+            seat.slot.tell_watchers();
+        }
     }
 
-    /// Lets the attempt run until `deadline`.
-    pub(crate) fn arm(&self, core: &Core, lease: Lease, deadline: Instant) {
+    /// The current attempt has to wait: the rest of its batch must not. Lets it run until `deadline`.
+    pub(crate) fn wait(&self, core: &Core, seat: &Seat, deadline: Option<Instant>, batch: &mut Batch) {
         self.with(core, |state, effects| {
-            state.store.arm(lease, deadline);
-            self.publish(core, state, effects);
+            let current = self.settle_batch(core, state, seat, batch, effects);
+            seat.slot.cut_batch();
+            if let (Some(lease), Some(deadline)) = (current, deadline) {
+                state.store.arm(lease, deadline);
+                self.publish(core, state, effects);
+            }
+            self.wake_workers(state, batch.claims.len(), effects);
         });
+        batch.clean(batch.claims.len());
     }
 
     /// The worker is gone. An attempt it held is handed back, and a wake-up it may have been sent is passed on.
-    pub(crate) fn leave(&self, core: &Core, seat: &Seat, ending: Option<Ending>) {
-        let settled = ending.is_some();
-        let leftovers = self.with(core, |state, effects| {
-            let leftovers = ending.and_then(|ending| self.settle(core, state, seat, ending, effects));
+    pub(crate) fn leave(&self, core: &Core, seat: &Seat, batch: &mut Batch) {
+        let watched = self.with(core, |state, effects| {
+            let watched = self.end(core, state, seat, Ending::HandBack, batch, effects);
             state.seats.leave(seat.worker);
-            self.wake_workers(state, 1, effects);
+            self.wake_workers(state, batch.claims.len().max(1), effects);
             core.record(effects, || Event::WorkerStopped { queue: self.config.name.clone() });
             effects.closing = state.phase != Phase::Open;
-            leftovers
+            watched
         });
-        drop_leftovers(leftovers);
-        if settled {
+        batch.clean(batch.claims.len());
+        if watched {
             seat.slot.tell_watchers();
         }
     }
@@ -130,7 +204,7 @@ impl Channel {
         core: &Core,
         state: &mut ChannelState,
         seat: &Seat,
-        claimed: &mut Option<Claim>,
+        batch: &mut Batch,
         waker: &Waker,
         effects: &mut Effects,
     ) -> Turn {
@@ -139,62 +213,144 @@ impl Channel {
             Phase::Draining if state.store.has_ready() && !state.paused => {}
             Phase::Draining | Phase::Cancelling | Phase::Closed => return Turn::Stop,
         }
-        if !state.paused && state.busy < self.config.limit {
-            *claimed = state.store.claim(seat.worker);
-        }
-        let Some(claim) = claimed else {
+        let may_start = !state.paused && state.busy < self.config.limit;
+        if !may_start || !self.claim_batch(core, state, seat, batch, effects) {
             state.seats.park(Idle { worker: seat.worker, waker: waker.clone() });
             return Turn::Idle;
-        };
+        }
         state.busy += 1;
         // Work is left behind: the next idle worker is woken, and wakes the one after.
         self.wake_workers(state, 1, effects);
         self.grant_room(state, effects);
-        core.record(effects, || {
-            let kind = claim.name.clone().or_else(|| core.kind_name(claim.kind));
-            Event::Started(self.info(claim.lease.id, kind.unwrap_or_else(|| "".into()), claim.lease.attempt))
-        });
         Turn::Run
     }
 
-    fn settle(
+    /// Claims what the worker has appetite for, but leaves every other worker as much.
+    fn claim_batch(
         &self,
         core: &Core,
         state: &mut ChannelState,
         seat: &Seat,
-        mut ending: Ending,
+        batch: &mut Batch,
         effects: &mut Effects,
-    ) -> Option<Leftovers> {
-        state.busy -= 1;
-        // Cancelled, perhaps after the handler had its say: it may have succeeded, but it does not run again.
-        let runs_again =
-            matches!(ending.settle, Settle::Retry { .. } | Settle::Snooze { .. } | Settle::HandBack);
-        if runs_again && seat.slot.has(Signal::Cancel) {
-            ending.settle = Settle::Cancel;
-        }
-        seat.slot.end_attempt();
-        if state.phase == Phase::Closed {
-            ending.settle = outlived(ending.settle, &ending.name, core);
-        }
-        let event = core.events.any().then(|| self.event_of(&ending));
-        match &ending.settle {
-            Settle::Done => state.totals.finished += 1,
-            Settle::Cancel => state.totals.cancelled += 1,
-            Settle::Bury { .. } => state.totals.dead += 1,
-            Settle::Retry { .. } | Settle::Snooze { .. } | Settle::HandBack => {}
-        }
-        let lease = ending.lease;
-        // A worker settles its own claim, once, so in memory no lease is ever stale; a stale one changes nothing.
-        let Ok(settled) = state.store.settle(lease, ending.settle) else {
-            debug_assert!(false, "{lease:?} is settled once");
-            return None;
+    ) -> bool {
+        let is_observed = core.events.any();
+        // Which of several priorities is next is decided one by one, and who watches is told of every start in time.
+        let share = if batch.appetite == 1 || is_observed || !state.store.ready_lanes().is_power_of_two() {
+            1
+        } else {
+            batch.appetite.min(state.store.counts().ready / state.seats.taken()).max(1)
         };
+        let mut claimed = 0;
+        for _ in 0..share {
+            let claim = state.store.claim(seat.worker).or_else(|| {
+                // Nothing waits; does a worker hold more than it runs?
+                let lease = state.seats.steal()?;
+                state.store.take_over(lease, seat.worker)
+            });
+            let Some(claim) = claim else { break };
+            if is_observed {
+                let kind = kind_name(core, claim.kind, claim.name.clone());
+                core.record(effects, || Event::Started(self.info(claim.lease.id, kind, claim.lease.attempt)));
+            }
+            state.seats.lease(seat.worker, &claim);
+            batch.claims.push_back(claim);
+            claimed += 1;
+        }
+        batch.is_long = claimed > 1;
+        claimed > 0
+    }
+
+    /// Settles a worker's batch, its current attempt included. Returns whether there are watchers to tell.
+    fn end(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        seat: &Seat,
+        ending: Ending,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) -> bool {
+        if !state.seats.is_busy(seat.worker) {
+            return false;
+        }
+        state.busy -= 1;
+        if let Some(lease) = self.settle_batch(core, state, seat, batch, effects) {
+            let ending = last_word(core, state, seat, lease, ending);
+            self.settle(core, state, lease, ending, &mut batch.leftovers, effects);
+        }
+        state.seats.settled(seat.worker);
+        effects.closing = state.phase != Phase::Open;
+        seat.slot.end_batch()
+    }
+
+    /// Settles what is done of a worker's batch, and puts back what has not begun. Gives back the current lease, the only
+    /// one that is left, unless someone else has taken it over.
+    fn settle_batch(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        seat: &Seat,
+        batch: &mut Batch,
+        effects: &mut Effects,
+    ) -> Option<Lease> {
+        let (first, mut leases) = state.seats.begin_settle(seat.worker);
+        let mut current = None;
+        let mut ahead = leases.len();
+        for (index, lease) in leases.iter().enumerate() {
+            match standing(&seat.slot, first + index as u64) {
+                Standing::Done => {
+                    self.settle(core, state, *lease, Ending::Done, &mut batch.leftovers, effects);
+                }
+                Standing::Current => current = Some(*lease),
+                Standing::Ahead => {
+                    ahead = index;
+                    break;
+                }
+                Standing::Withdrawn => {}
+            }
+        }
+        // From the last to the first, so that each goes to the very front.
+        for (index, lease) in leases.iter().enumerate().skip(ahead).rev() {
+            if standing(&seat.slot, first + index as u64) == Standing::Ahead {
+                put_back(state, *lease);
+            }
+        }
+        batch.is_long = false;
+        leases.clear();
+        leases.extend(current);
+        state.seats.restore(seat.worker, leases);
+        current
+    }
+
+    /// Settles one attempt. It may have been settled by shutdown, which knew that it was done: then nothing changes.
+    pub(super) fn settle(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        lease: Lease,
+        ending: Ending,
+        leftovers: &mut Vec<Leftovers>,
+        effects: &mut Effects,
+    ) {
+        let (settle, delay) = ending.into_parts();
+        let event = core.events.any().then(|| self.event_of(core, state, lease, &settle, delay));
+        let total = match settle {
+            Settle::Done => Some(&mut state.totals.finished),
+            Settle::Cancel => Some(&mut state.totals.cancelled),
+            Settle::Bury { .. } => Some(&mut state.totals.dead),
+            Settle::Retry { .. } | Settle::Snooze { .. } | Settle::HandBack => None,
+        };
+        let Ok(settled) = state.store.settle(lease, settle) else { return };
+        if let Some(total) = total {
+            *total += 1;
+        }
         if let Some(event) = event {
             core.record(effects, || event);
         }
-        effects.closing = state.phase != Phase::Open;
         match settled {
-            Settled::Gone(leftovers) => return Some(leftovers),
+            Settled::Gone((None, None)) => {}
+            Settled::Gone(left) => leftovers.push(left),
             Settled::Buried { evicted } => {
                 for dead in &evicted {
                     let job = &dead.job;
@@ -214,13 +370,30 @@ impl Channel {
             }
             Settled::Kept => self.publish(core, state, effects),
         }
-        None
     }
 
-    fn event_of(&self, ending: &Ending) -> Event {
-        let job = self.info(ending.lease.id, ending.name.clone(), ending.lease.attempt);
-        let delay = ending.delay;
-        match &ending.settle {
+    /// Takes back what the batches of all workers hold and has not begun, and settles what is done: from then on, what
+    /// the store has as running does run.
+    pub(super) fn recall(&self, core: &Core, state: &mut ChannelState, effects: &mut Effects) {
+        let mut leftovers = Vec::new();
+        take_back(state);
+        let done: Vec<_> = state.seats.done().collect();
+        for lease in done {
+            self.settle(core, state, lease, Ending::Done, &mut leftovers, effects);
+        }
+        effects.drop_leftovers(leftovers);
+    }
+
+    fn event_of(
+        &self,
+        core: &Core,
+        state: &ChannelState,
+        lease: Lease,
+        settle: &Settle,
+        delay: Duration,
+    ) -> Event {
+        let job = self.info(lease.id, name_of_lease(core, state, lease), lease.attempt);
+        match settle {
             Settle::Done => Event::Succeeded(job),
             Settle::Cancel => Event::Cancelled(job),
             Settle::Retry { failure, .. } => Event::Retried { job, error: failure.error.clone(), delay },
@@ -233,16 +406,44 @@ impl Channel {
     }
 }
 
-/// Most jobs leave nothing, and few something of the user's.
-fn drop_leftovers(leftovers: Option<Leftovers>) {
-    if let Some((_, Some(extras))) = leftovers {
-        drop_quietly(extras);
+/// What the ending of an attempt comes to, all told.
+fn last_word(core: &Core, state: &ChannelState, seat: &Seat, lease: Lease, ending: Ending) -> Ending {
+    if matches!(ending, Ending::Done) {
+        return ending;
+    }
+    let (mut settle, delay) = ending.into_parts();
+    // Cancelled, perhaps after the handler had its say: it may have succeeded, but it does not run again.
+    let runs_again = matches!(settle, Settle::Retry { .. } | Settle::Snooze { .. } | Settle::HandBack);
+    if runs_again && seat.slot.has(Signal::Cancel) {
+        settle = Settle::Cancel;
+    }
+    if state.phase == Phase::Closed {
+        settle = outlived(settle, name_of_lease(core, state, lease), core);
+    }
+    Ending::new(settle, delay)
+}
+
+fn name_of_lease(core: &Core, state: &ChannelState, lease: Lease) -> Name {
+    let (kind, name) = state.store.kind_of(lease);
+    kind_name(core, kind, name)
+}
+
+/// Takes back what was claimed ahead and has not begun.
+pub(super) fn take_back(state: &mut ChannelState) {
+    while let Some(lease) = state.seats.steal() {
+        put_back(state, lease);
     }
 }
 
+/// An attempt that never began waits again; nobody was told that it did not.
+pub(super) fn put_back(state: &mut ChannelState, lease: Lease) {
+    let settled = state.store.settle(lease, Settle::HandBack);
+    debug_assert!(matches!(settled, Ok(Settled::Kept)), "{lease:?} was withdrawn");
+}
+
 /// What an attempt that ends after the report of shutdown comes to: nobody is left to run it again, or to take it.
-fn outlived(settle: Settle, name: &Name, core: &Core) -> Settle {
-    let bury = |failure| Settle::Bury { name: name.clone(), reason: DeadReason::ShutDown, failure };
+fn outlived(settle: Settle, name: Name, core: &Core) -> Settle {
+    let bury = |failure| Settle::Bury { name, reason: DeadReason::ShutDown, failure };
     match settle {
         Settle::Retry { failure, .. } => bury(failure),
         Settle::Snooze { .. } | Settle::HandBack => bury(Box::new(Failure {
@@ -250,60 +451,5 @@ fn outlived(settle: Settle, name: &Name, core: &Core) -> Settle {
             at: core.wall(),
         })),
         settle @ (Settle::Done | Settle::Cancel | Settle::Bury { .. }) => settle,
-    }
-}
-
-impl Seats {
-    pub(super) fn taken(&self) -> usize {
-        self.workers.iter().flatten().count()
-    }
-
-    pub(super) fn slot(&self, worker: u32) -> Option<&Arc<Slot>> {
-        self.workers.get(worker as usize)?.as_ref().map(|worker| &worker.slot)
-    }
-
-    /// Takes the latest idle worker off the list, to be woken.
-    pub(super) fn rouse(&mut self) -> Option<Waker> {
-        let Idle { worker, waker } = self.idle.pop()?;
-        if let Some(worker) = &mut self.workers[worker as usize] {
-            worker.is_idle = false;
-        }
-        Some(waker)
-    }
-
-    fn in_scope(&self, scope: Scope) -> usize {
-        self.workers.iter().flatten().filter(|worker| worker.scope == scope).count()
-    }
-
-    fn take(&mut self, slot: Arc<Slot>, scope: Scope) -> u32 {
-        let worker = Some(Worker { slot, scope, is_idle: false });
-        let free = self.workers.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.workers.len());
-        if index == self.workers.len() {
-            self.workers.push(worker);
-        } else {
-            self.workers[index] = worker;
-        }
-        u32::try_from(index).expect("workers are bounded by the configuration")
-    }
-
-    fn leave(&mut self, worker: u32) {
-        self.unpark(worker);
-        self.workers[worker as usize] = None;
-    }
-
-    fn park(&mut self, idle: Idle) {
-        if let Some(worker) = &mut self.workers[idle.worker as usize] {
-            worker.is_idle = true;
-            self.idle.push(idle);
-        }
-    }
-
-    /// A worker is back: roused, or polled for no reason.
-    fn unpark(&mut self, number: u32) {
-        let Some(worker) = &mut self.workers[number as usize] else { return };
-        if std::mem::take(&mut worker.is_idle) {
-            self.idle.retain(|idle| idle.worker != number);
-        }
     }
 }

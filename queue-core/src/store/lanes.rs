@@ -38,6 +38,10 @@ impl Lanes {
         self.occupied == 0
     }
 
+    pub(crate) fn occupied(&self) -> u16 {
+        self.occupied
+    }
+
     /// Appends a job to its lane.
     pub(crate) fn push_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
         let lane = self.enter(key, entries);

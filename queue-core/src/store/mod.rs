@@ -171,17 +171,6 @@ pub(crate) enum Due {
     TimedOut { worker: u32 },
 }
 
-/// What [`Store::cancel`] found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// It was waiting and is gone now.
-    Waiting(Remains),
-    /// This worker runs it.
-    Running { worker: u32 },
-    /// It is not here, or a dead letter.
-    Nothing,
-}
-
 impl Store {
     pub(crate) fn new(queue: Name, epoch: Instant, dead: DeadLimits) -> Self {
         Self {
@@ -204,6 +193,11 @@ impl Store {
         !self.lanes.is_empty()
     }
 
+    /// The priorities of what is ready, a bit for each.
+    pub(crate) fn ready_lanes(&self) -> u16 {
+        self.lanes.occupied()
+    }
+
     pub(crate) fn dead(&self) -> &DeadLetters {
         &self.dead
     }
@@ -223,17 +217,12 @@ impl Store {
     pub(crate) fn claim(&mut self, worker: u32) -> Option<Claim> {
         let key = self.lanes.pop(&mut self.entries)?;
         self.step(key, Verb::Claim);
-        let entry = &mut self.entries[key];
-        entry.set_worker(worker);
-        let extras = entry.extras.as_deref();
-        Some(Claim {
-            lease: Lease { key, id: entry.id, attempt: entry.attempt },
-            kind: entry.kind(),
-            priority: entry.priority(),
-            payload: entry.payload.clone(),
-            name: extras.and_then(|extras| extras.name.clone()),
-            overrides: extras.and_then(|extras| extras.overrides.clone()),
-        })
+        Some(self.hand_out(key, worker))
+    }
+
+    /// Gives a claimed job to another worker.
+    pub(crate) fn take_over(&mut self, lease: Lease, worker: u32) -> Option<Claim> {
+        self.is_current(lease).then(|| self.hand_out(lease.key, worker))
     }
 
     /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker.
@@ -311,18 +300,28 @@ impl Store {
         self.epoch.checked_add(Duration::from_nanos(nanos))
     }
 
-    /// Removes a waiting job, or says who runs it.
-    pub(crate) fn cancel(&mut self, id: JobId) -> Found {
-        let Some(key) = self.index.find(id) else { return Found::Nothing };
-        if self.entries[key].state() == State::Running {
-            return Found::Running { worker: self.worker_of(key) };
-        }
-        Found::Waiting(self.remove_waiting(key, Verb::Cancel))
+    /// Which worker has claimed a job, and the lease.
+    pub(crate) fn worker_of(&self, id: JobId) -> Option<(u32, Lease)> {
+        let key = self.index.find(id).filter(|key| self.entries[*key].state() == State::Running)?;
+        Some((self.holder(key), Lease { key, id, attempt: self.entries[key].attempt }))
+    }
+
+    /// The kind of a claimed job, and the name it brought if that was unknown when it was pushed.
+    pub(crate) fn kind_of(&self, lease: Lease) -> (Kind, Option<Name>) {
+        let entry = self.entries.get(lease.key).filter(|_| self.is_current(lease));
+        let name = entry.and_then(|entry| entry.extras.as_ref()?.name.clone());
+        (entry.map_or(Kind::UNKNOWN, Entry::kind), name)
+    }
+
+    /// Removes a waiting job that nobody wants any more.
+    pub(crate) fn cancel(&mut self, id: JobId) -> Option<Remains> {
+        let key = self.waiting(id)?;
+        Some(self.remove_waiting(key, Verb::Cancel))
     }
 
     /// Removes a waiting job, to give it back to the caller.
     pub(crate) fn take(&mut self, id: JobId) -> Option<Remains> {
-        let key = self.index.find(id).filter(|key| self.entries[*key].state() != State::Running)?;
+        let key = self.waiting(id)?;
         Some(self.remove_waiting(key, Verb::TakeBack))
     }
 
@@ -361,7 +360,25 @@ impl Store {
     /// Which jobs run, and on which worker.
     pub(crate) fn running(&self) -> impl Iterator<Item = (JobId, u32)> {
         let running = self.index.iter().filter(|(_, key)| self.entries[*key].state() == State::Running);
-        running.map(|(id, key)| (id, self.worker_of(key)))
+        running.map(|(id, key)| (id, self.holder(key)))
+    }
+
+    fn waiting(&self, id: JobId) -> Option<u32> {
+        self.index.find(id).filter(|key| self.entries[*key].state() != State::Running)
+    }
+
+    fn hand_out(&mut self, key: u32, worker: u32) -> Claim {
+        let entry = &mut self.entries[key];
+        entry.set_worker(worker);
+        let extras = entry.extras.as_deref();
+        Claim {
+            lease: Lease { key, id: entry.id, attempt: entry.attempt },
+            kind: entry.kind(),
+            priority: entry.priority(),
+            payload: entry.payload.clone(),
+            name: extras.and_then(|extras| extras.name.clone()),
+            overrides: extras.and_then(|extras| extras.overrides.clone()),
+        }
     }
 
     fn bury(&mut self, remains: Remains, name: Name, reason: DeadReason, failure: Failure) -> Vec<Dead> {
@@ -436,7 +453,7 @@ impl Store {
         })
     }
 
-    fn worker_of(&self, key: u32) -> u32 {
+    fn holder(&self, key: u32) -> u32 {
         let entry = &self.entries[key];
         if entry.is_armed() {
             return self.wheel.get(entry.place()).map_or(slab::NONE, |item| item.tag);

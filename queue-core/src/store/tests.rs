@@ -367,28 +367,30 @@ fn a_clock_that_jumps_back_loses_nothing_and_releases_nothing_early() {
 fn cancel_removes_what_waits_names_who_runs_and_leaves_dead_letters_alone() {
     let mut bench = Bench::new();
     let ready = bench.push(When::Now);
-    assert!(matches!(bench.store.cancel(ready), Found::Waiting(remains) if remains.id == ready));
-    assert!(matches!(bench.store.cancel(ready), Found::Nothing));
+    assert!(bench.store.cancel(ready).is_some_and(|remains| remains.id == ready));
+    assert!(bench.store.cancel(ready).is_none());
 
     for when in [bench.at(HOUR), When::Never] {
         let delayed = bench.push(when);
-        assert!(matches!(bench.store.cancel(delayed), Found::Waiting(remains) if remains.id == delayed));
-        assert!(matches!(bench.store.cancel(delayed), Found::Nothing));
+        assert!(bench.store.cancel(delayed).is_some_and(|remains| remains.id == delayed));
+        assert!(bench.store.cancel(delayed).is_none());
     }
     bench.assert_counts(0, 0, 0);
     assert_eq!(bench.advance(2 * HOUR), []);
 
     let running = bench.push(When::Now);
     let lease = bench.claim(6);
-    assert!(matches!(bench.store.cancel(running), Found::Running { worker: 6 }));
+    assert_eq!(bench.store.worker_of(running), Some((6, lease)));
+    assert!(bench.store.cancel(running).is_none());
     bench.store.arm(lease, bench.epoch + 3 * HOUR);
-    assert!(matches!(bench.store.cancel(running), Found::Running { worker: 6 }));
+    assert_eq!(bench.store.worker_of(running), Some((6, lease)));
+    assert!(bench.store.cancel(running).is_none());
     bench.assert_counts(0, 0, 1);
 
     let _ = bench.settle(lease, bury("dead"));
-    assert!(matches!(bench.store.cancel(running), Found::Nothing));
+    assert!(bench.store.cancel(running).is_none());
     assert_eq!(bench.store.dead().len(), 1);
-    assert!(matches!(bench.store.cancel(JobId::new(12_345)), Found::Nothing));
+    assert!(bench.store.cancel(JobId::new(12_345)).is_none());
 }
 
 #[test]
@@ -402,7 +404,7 @@ fn a_job_that_is_due_but_not_yet_released_can_be_cancelled() {
         bench.store.advance(bench.epoch + HOUR, 1, |_| {});
     }
     for id in [2, 6, 4] {
-        assert!(matches!(bench.store.cancel(JobId::new(id)), Found::Waiting(_)), "job {id}");
+        assert!(bench.store.cancel(JobId::new(id)).is_some(), "job {id}");
     }
     bench.assert_counts(1, 2, 0);
     bench.advance(HOUR);
@@ -462,7 +464,7 @@ fn a_timeout_names_the_worker_whose_time_is_up_once() {
     assert_eq!(bench.advance(10 * MS + TICK), []);
     // Its worker is still known, and it can still be settled.
     assert!(bench.store.running().any(|running| running == (leases[3].id, 5)));
-    assert!(matches!(bench.store.cancel(leases[3].id), Found::Running { worker: 5 }));
+    assert_eq!(bench.store.worker_of(leases[3].id), Some((5, leases[3])));
     assert!(matches!(bench.settle(leases[3], retry(When::Now)), Settled::Kept));
     // One that ends in time is not reported.
     assert!(matches!(bench.settle(leases[1], Settle::Done), Settled::Gone(_)));

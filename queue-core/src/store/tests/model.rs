@@ -416,19 +416,23 @@ impl Pair {
     }
 
     fn cancel(&mut self, id: u64) -> Result<(), TestCaseError> {
+        let holder = self.store.worker_of(JobId::new(id));
         let found = self.store.cancel(JobId::new(id));
         let expected = self.model.position(id).map(|position| self.model.jobs[position].clone());
-        match (found, expected) {
-            (Found::Nothing, None) => {}
-            (Found::Running { worker }, Some(job)) => {
+        match (holder, found, expected) {
+            (None, None, None) => {}
+            (Some((worker, lease)), None, Some(job)) => {
                 prop_assert!(matches!(job.stage, Stage::Running(expected, _) if expected == worker));
+                prop_assert_eq!(lease.attempt, job.attempt);
             }
-            (Found::Waiting(remains), Some(job)) => {
+            (None, Some(remains), Some(job)) => {
                 prop_assert!(!matches!(job.stage, Stage::Running(..)));
                 same(&remains, &job)?;
                 self.remove(id);
             }
-            (found, expected) => prop_assert!(false, "found {found:?} instead of {expected:?}"),
+            (holder, found, expected) => {
+                prop_assert!(false, "found {holder:?} and {found:?} instead of {expected:?}");
+            }
         }
         Ok(())
     }
