@@ -95,22 +95,22 @@ impl<R: Runtime> Worker<R> {
         self.core.channel(self.channel)
     }
 
-    /// Calls the handler of the next claimed job. Gives back the ending right away if there is none, or if it panics.
-    fn start(&mut self) -> Option<Ending> {
+    /// Calls the handler of the next claimed job and polls its future for the first time.
+    fn start(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
         self.refresh_table();
-        let Claim { lease, kind, priority, payload, name, overrides } = self.batch.claims.pop_front()?;
+        let Some(claim) = self.batch.claims.pop_front() else { return Poll::Ready(None) };
+        let Claim { lease, kind, priority, payload, name, overrides } = claim;
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
         let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
             let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
-            return Some(self.no_handler(name));
+            return Poll::Ready(Some(self.no_handler(name)));
         };
-        let name = own_name(&mut self.names, kind, handler);
         let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout);
         let timeout = timeout.or(handler.timeout).or(self.core.channel(self.channel).config().timeout);
         let deadline = timeout.and_then(|timeout| self.core.now().checked_add(timeout));
         let job = Job {
-            name,
+            name: own_name(&mut self.names, kind, handler),
             attempt: lease.attempt,
             id: lease.id,
             priority,
@@ -119,55 +119,54 @@ impl<R: Runtime> Worker<R> {
         };
         let span = Span::of(&job);
         current::enter(&self.core, lease.id);
-        let called = span.in_scope(|| catch(|| (handler.run)(job)));
-        self.running = Some(Running { lease, kind, overrides, timeout, deadline, span });
-        match called {
-            Ok(future) => {
-                self.future = Some(future);
-                None
+        let mut future = None;
+        let polled = span.in_scope(|| first_poll(handler, job, &mut future, cx));
+        let running = Running { lease, kind, overrides, timeout, deadline, span };
+        match polled {
+            Poll::Ready(result) => Poll::Ready(Some(self.judge(running, result))),
+            Poll::Pending => {
+                self.running = Some(running);
+                self.future = future;
+                self.wait(cx)
             }
-            Err(panicked) => self.end(Err(panicked.into())),
         }
     }
 
-    /// Polls the handler's future, and looks at the signals when it has to wait.
+    /// Polls the handler's future again.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
         let (Some(running), Some(future)) = (&mut self.running, &mut self.future) else {
             return Poll::Ready(None);
         };
         current::enter(&self.core, running.lease.id);
         let polled = running.span.in_scope(|| catch(|| Pin::new(&mut *future).poll(cx)));
-        let result = match polled {
-            Ok(Poll::Ready(result)) => result,
-            Err(panicked) => Err(panicked.into()),
-            Ok(Poll::Pending) => {
-                // Not before the first poll: most handlers are done in it, and a timekeeper that is woken by a thread
-                // which then goes on computing may have to wait for that thread.
-                let deadline = running.deadline.take();
-                self.batch.has_waited = true;
-                if deadline.is_some() || self.batch.is_long() {
-                    let channel = self.core.channel(self.channel);
-                    channel.wait(&self.core, &self.seat, deadline, &mut self.batch);
-                }
-                self.seat.slot.watch(cx.waker());
-                if self.seat.slot.has(Signal::TimedOut) {
-                    Err(AttemptTimedOut { after: running.timeout.unwrap_or_default() }.into())
-                } else if self.seat.slot.has(Signal::Stop) {
-                    return Poll::Ready(self.interrupt());
-                } else {
-                    return Poll::Pending;
-                }
-            }
-        };
-        self.drop_future();
-        Poll::Ready(self.end(result))
+        match polled {
+            Ok(Poll::Ready(result)) => Poll::Ready(self.end(result)),
+            Err(panicked) => Poll::Ready(self.end(Err(panicked.into()))),
+            Ok(Poll::Pending) => self.wait(cx),
+        }
     }
 
-    /// Lets go of the running job; its attempt does not count.
-    fn interrupt(&mut self) -> Option<Ending> {
-        self.drop_future();
-        current::leave();
-        self.running.take().map(|_| Ending::HandBack)
+    /// The running job has to wait: lets go of what else there is in hand, and looks at the signals.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        // Not before the first poll: most handlers are done in it, and a timekeeper that is woken by a thread which then
+        // goes on computing may have to wait for that thread.
+        let deadline = running.deadline.take();
+        self.batch.has_waited = true;
+        if deadline.is_some() || self.batch.is_long() {
+            self.core.channel(self.channel).wait(&self.core, &self.seat, deadline, &mut self.batch);
+        }
+        self.seat.slot.watch(cx.waker());
+        if self.seat.slot.has(Signal::TimedOut) {
+            let after = running.timeout.unwrap_or_default();
+            Poll::Ready(self.end(Err(AttemptTimedOut { after }.into())))
+        } else if self.seat.slot.has(Signal::Stop) {
+            self.drop_future();
+            current::leave();
+            Poll::Ready(self.running.take().map(|_| Ending::HandBack))
+        } else {
+            Poll::Pending
+        }
     }
 
     fn drop_future(&mut self) {
@@ -177,12 +176,18 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Judges what the running job's handler answered.
+    /// The running job's handler has answered.
     fn end(&mut self, result: HandlerResult) -> Option<Ending> {
+        self.drop_future();
+        let running = self.running.take()?;
+        Some(self.judge(running, result))
+    }
+
+    fn judge(&mut self, running: Running, result: HandlerResult) -> Ending {
         current::leave();
-        let Running { lease, kind, overrides, span, .. } = self.running.take()?;
+        let Running { lease, kind, overrides, span, .. } = running;
         if let (Ok(Outcome::Done), None) = (&result, &overrides) {
-            return Some(Ending::Done);
+            return Ending::Done;
         }
         let cancelled = self.seat.slot.has(Signal::Cancel);
         let own = overrides.as_ref().and_then(|overrides| overrides.retry.as_ref());
@@ -201,7 +206,7 @@ impl<R: Runtime> Worker<R> {
         if overrides.is_some() {
             drop_quietly(overrides);
         }
-        Some(Ending::new(settle, delay))
+        Ending::new(settle, delay)
     }
 
     fn no_handler(&self, name: Name) -> Ending {
@@ -232,6 +237,32 @@ impl<R: Runtime> Worker<R> {
     }
 }
 
+/// Calls a handler and polls its future, which is put into `future` and stays there if it has to wait. All of it is under
+/// one catch: that, and what would be moved between several, is a good part of what an empty job costs.
+fn first_poll<M: Mode>(
+    handler: &Handler<M>,
+    job: Job,
+    future: &mut Option<FutureOf<M>>,
+    cx: &mut Context<'_>,
+) -> Poll<HandlerResult> {
+    let mut answer = Poll::Pending;
+    let caught = catch(|| {
+        answer = Pin::new(future.insert((handler.run)(job))).poll(cx);
+        if answer.is_ready() {
+            *future = None;
+        }
+    });
+    match caught {
+        // It has answered, so what panicked is the drop of its future.
+        Err(_) if answer.is_ready() => answer,
+        Err(panicked) => {
+            future.take().into_iter().for_each(drop_quietly);
+            Poll::Ready(Err(panicked.into()))
+        }
+        Ok(()) => answer,
+    }
+}
+
 /// The worker's own copy of a kind's name.
 fn own_name<M: Mode>(names: &mut Vec<Option<Name>>, kind: Kind, handler: &Handler<M>) -> Name {
     let index = kind.index() as usize;
@@ -250,26 +281,21 @@ impl<R: Runtime> Future for Worker<R> {
         let mut ending = ready!(this.poll_running(cx));
         let mut slice = Slice::begin(this.core.now());
         loop {
-            ending = if matches!(ending, Some(Ending::Done)) && this.advance() {
-                this.start()
-            } else {
+            if !(matches!(ending, Some(Ending::Done)) && this.advance()) {
                 let channel = this.core.channel(this.channel);
-                if let Some(over) =
-                    ending.take_if(|ending| slice.is_over(ending, &mut this.batch, this.core.now()))
-                {
+                let now = || this.core.now();
+                if let Some(over) = ending.take_if(|ending| slice.is_over(ending, &mut this.batch, now())) {
                     channel.finish(&this.core, &this.seat, over, &mut this.batch);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 match channel.turn(&this.core, &this.seat, ending, &mut this.batch, cx.waker()) {
-                    Turn::Run => this.start(),
+                    Turn::Run => {}
                     Turn::Idle => return Poll::Pending,
                     Turn::Stop => return Poll::Ready(()),
                 }
-            };
-            if ending.is_none() {
-                ending = ready!(this.poll_running(cx));
             }
+            ending = ready!(this.start(cx));
         }
     }
 }

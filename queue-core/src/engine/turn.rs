@@ -300,7 +300,7 @@ impl Channel {
         for (index, lease) in leases.iter().enumerate() {
             match standing(&seat.slot, first + index as u64) {
                 Standing::Done => {
-                    self.settle(core, state, *lease, Ending::Done, &mut batch.leftovers, effects);
+                    self.settle_done(core, state, *lease, &mut batch.leftovers, effects);
                 }
                 Standing::Current => current = Some(*lease),
                 Standing::Ahead => {
@@ -323,6 +323,27 @@ impl Channel {
         current
     }
 
+    /// Settles one attempt that succeeded, as [`settle`](Self::settle) would.
+    fn settle_done(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        lease: Lease,
+        leftovers: &mut Vec<Leftovers>,
+        effects: &mut Effects,
+    ) {
+        let event =
+            core.events.any().then(|| self.event_of(core, state, lease, &Settle::Done, Duration::ZERO));
+        let Ok(left) = state.store.complete(lease) else { return };
+        state.totals.finished += 1;
+        if let Some(event) = event {
+            core.record(effects, || event);
+        }
+        if left.0.is_some() || left.1.is_some() {
+            leftovers.push(left);
+        }
+    }
+
     /// Settles one attempt. It may have been settled by shutdown, which knew that it was done: then nothing changes.
     pub(super) fn settle(
         &self,
@@ -333,6 +354,9 @@ impl Channel {
         leftovers: &mut Vec<Leftovers>,
         effects: &mut Effects,
     ) {
+        if matches!(ending, Ending::Done) {
+            return self.settle_done(core, state, lease, leftovers, effects);
+        }
         let (settle, delay) = ending.into_parts();
         let event = core.events.any().then(|| self.event_of(core, state, lease, &settle, delay));
         let total = match settle {

@@ -142,7 +142,7 @@ const STATE_SHIFT: u32 = PRIORITY_SHIFT + 4;
 const MARK: u32 = 1 << 31;
 
 /// In the order of their codes.
-const STATES: [State; 5] = [State::Ready, State::Delayed, State::Running, State::Dead, State::Gone];
+const STATES: [State; 5] = [State::Delayed, State::Ready, State::Running, State::Dead, State::Gone];
 
 impl Tag {
     fn new(kind: Kind, priority: Priority) -> Self {
@@ -162,8 +162,7 @@ impl Tag {
     }
 
     fn set_state(&mut self, state: State) {
-        let code = (0..).zip(STATES).find_map(|(code, known)| (known == state).then_some(code)).unwrap_or(0);
-        self.0 = self.0 & !(0x7 << STATE_SHIFT) | code << STATE_SHIFT;
+        self.0 = self.0 & !(0x7 << STATE_SHIFT) | (state as u32) << STATE_SHIFT;
     }
 
     fn is_marked(self) -> bool {

@@ -237,6 +237,16 @@ impl Store {
         self.wheel.insert(Item { due, key: lease.key, tag: worker }, &mut self.entries);
     }
 
+    /// Ends an attempt that succeeded: `settle` for the common case.
+    pub(crate) fn complete(&mut self, lease: Lease) -> Result<Leftovers, Stale> {
+        if !self.is_current(lease) {
+            return Err(Stale);
+        }
+        self.disarm(lease.key);
+        self.step(lease.key, Verb::Done);
+        Ok(self.release(lease.key))
+    }
+
     /// Ends an attempt, if `lease` is its current one.
     pub(crate) fn settle(&mut self, lease: Lease, settle: Settle) -> Result<Settled, Stale> {
         if !self.is_current(lease) {
@@ -399,6 +409,7 @@ impl Store {
     }
 
     /// The one place where a job changes its state, and the counts with it.
+    #[inline]
     fn step(&mut self, key: u32, verb: Verb) {
         let entry = &mut self.entries[key];
         let (from, bytes) = (entry.state(), entry.payload.len());
@@ -409,6 +420,7 @@ impl Store {
         self.count(to, bytes, 1);
     }
 
+    #[inline]
     fn count(&mut self, state: State, bytes: usize, by: isize) {
         let add = |count: &mut usize, by| *count = count.wrapping_add_signed(by);
         match state {

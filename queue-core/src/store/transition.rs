@@ -55,6 +55,7 @@ pub(crate) enum Verb {
 }
 
 /// The state after `verb`, or `None` if the verb does not apply in `state`.
+#[inline]
 pub(crate) const fn next(state: State, verb: Verb) -> Option<State> {
     Some(match (state, verb) {
         (State::Delayed, Verb::Release) | (State::Running, Verb::HandBack) | (State::Dead, Verb::Requeue) => {
