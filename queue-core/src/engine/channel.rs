@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::closing::Phase;
+use super::inbox::{Inbox, Notes};
 use super::seats::Seats;
 use super::turn::{put_back, take_back};
 use super::waiters::Waiters;
@@ -19,12 +20,14 @@ use crate::job::{JobId, Name};
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
 use crate::slot::Signal;
-use crate::store::{Counts, Dead, DeadLimits, Due, Remains, Store};
+use crate::store::{Counts, Dead, DeadLimits, Due, Entry, Remains, Store};
 
 pub(crate) struct Channel {
     pub(super) index: usize,
     pub(super) config: ChannelConfig,
     pub(super) state: Mutex<ChannelState>,
+    /// Jobs that were accepted and are on their way into the store.
+    pub(super) inbox: Inbox,
 }
 
 /// The settings of a named queue, with nothing left to default.
@@ -42,6 +45,8 @@ pub(crate) struct ChannelConfig {
 
 pub(super) struct ChannelState {
     pub(super) store: Store,
+    /// What the inbox is emptied into.
+    spare: Vec<Entry>,
     pub(super) phase: Phase,
     pub(super) paused: bool,
     pub(super) waiters: Waiters,
@@ -96,6 +101,7 @@ impl Channel {
         let store = Store::new(config.name.clone(), epoch, config.dead);
         let state = ChannelState {
             store,
+            spare: Vec::new(),
             phase: Phase::Open,
             paused: false,
             waiters: Waiters::default(),
@@ -105,7 +111,9 @@ impl Channel {
             totals: Totals::default(),
             taken: Vec::new(),
         };
-        Self { index, config, state: Mutex::new(state) }
+        let inbox = Inbox::new();
+        inbox.note(&notes(&state));
+        Self { index, config, state: Mutex::new(state), inbox }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -117,7 +125,7 @@ impl Channel {
     }
 
     pub(crate) fn load(&self) -> Load {
-        let state = self.state.lock();
+        let state = self.locked();
         // What a worker has claimed ahead waits, and what it has done is done.
         let counts = state.store.counts();
         let counts = Counts { ready: counts.ready + state.seats.ahead(), running: state.busy, ..counts };
@@ -185,7 +193,7 @@ impl Channel {
 
     /// Gives a dead letter another life.
     pub(crate) fn requeue(&self, core: &Core, id: JobId) -> Requeueing {
-        self.with(core, |state, effects| {
+        self.with_inbox(core, |state, effects| {
             let Some(dead) = state.store.dead().find(id).cloned() else { return Requeueing::NotFound };
             if state.phase != Phase::Open {
                 return Requeueing::Closed;
@@ -200,6 +208,13 @@ impl Channel {
         })
     }
 
+    /// The state, complete: with what lay in the inbox.
+    pub(super) fn locked(&self) -> MutexGuard<'_, ChannelState> {
+        let mut state = self.state.lock();
+        self.sweep(&mut state);
+        state
+    }
+
     /// Runs `change` under the lock, and its effects after it.
     pub(super) fn with<T>(
         &self,
@@ -207,9 +222,61 @@ impl Channel {
         change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
     ) -> T {
         let mut effects = Effects::default();
-        let result = change(&mut self.state.lock(), &mut effects);
+        let result = {
+            let state = &mut *self.locked();
+            let result = change(state, &mut effects);
+            while self.wants_work(state) && !self.inbox.want() {
+                self.sweep(state);
+                self.wake_workers(state, usize::MAX, &mut effects);
+            }
+            if !self.wants_work(state) {
+                self.inbox.unwant();
+            }
+            self.inbox.note(&notes(state));
+            result
+        };
         effects.run(core);
         result
+    }
+
+    /// As [`with`](Self::with), while nothing comes in: for whatever lets something in, or decides that nothing may.
+    pub(super) fn with_inbox<T>(
+        &self,
+        core: &Core,
+        change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
+    ) -> T {
+        let mut effects = Effects::default();
+        let result = self.change_with_inbox(&mut effects, change);
+        effects.run(core);
+        result
+    }
+
+    /// As [`with_inbox`](Self::with_inbox), but the caller runs the effects.
+    pub(super) fn change_with_inbox<T>(
+        &self,
+        effects: &mut Effects,
+        change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
+    ) -> T {
+        let state = &mut *self.state.lock();
+        let letters = &mut *self.inbox.lock();
+        self.inbox.collect(letters, &mut state.store);
+        let result = change(state, effects);
+        self.inbox.set_wanted(self.wants_work(state));
+        self.inbox.note(&notes(state));
+        result
+    }
+
+    fn sweep(&self, state: &mut ChannelState) {
+        let ChannelState { store, spare, .. } = state;
+        self.inbox.sweep(spare, store);
+    }
+
+    /// Whether a push has to wake somebody.
+    fn wants_work(&self, state: &ChannelState) -> bool {
+        state.seats.has_idle()
+            && state.phase == Phase::Open
+            && !state.paused
+            && state.busy < self.config.limit
     }
 
     /// Wakes up to `jobs` idle workers, as far as the limit lets them start something.
@@ -265,6 +332,16 @@ impl Channel {
     pub(super) fn info_of(&self, core: &Core, remains: &Remains) -> JobInfo {
         self.info(remains.id, name_of(core, remains), remains.attempt)
     }
+}
+
+/// What the inbox has to know.
+fn notes(state: &ChannelState) -> Notes {
+    let is_open = state.phase == Phase::Open && state.waiters.is_empty();
+    let waiting = is_open.then(|| {
+        let (waiting, reserved) = (waiting(state), state.waiters.reserved());
+        (waiting.0 + reserved.0, waiting.1 + reserved.1)
+    });
+    Notes { waiting, ahead: state.seats.lanes_ahead() }
 }
 
 /// Jobs and bytes that wait, and those that might have to wait again.

@@ -187,7 +187,7 @@ struct Closed {
 impl Channel {
     /// Stops taking jobs in, and takes out those that wait for their time.
     fn drain(&self, core: &Core) {
-        self.with(core, |state, effects| {
+        self.with_inbox(core, |state, effects| {
             if state.advance_phase(Phase::Draining, &[], effects) {
                 let delayed = state.store.take_delayed();
                 self.hand_back(core, state, delayed, effects);
@@ -197,7 +197,7 @@ impl Channel {
 
     /// Starts nothing any more, and interrupts what runs, except for `insiders`.
     fn interrupt(&self, core: &Core, insiders: &[JobId]) {
-        self.with(core, |state, effects| {
+        self.with_inbox(core, |state, effects| {
             self.recall(core, state, effects);
             state.advance_phase(Phase::Cancelling, insiders, effects);
         });
@@ -205,22 +205,23 @@ impl Channel {
 
     /// Takes out everything that is left. The caller runs the effects, once it holds no lock itself.
     fn close(&self, core: &Core, insiders: &[JobId], effects: &mut Effects) -> Closed {
-        let state = &mut *self.state.lock();
-        self.recall(core, state, effects);
-        state.advance_phase(Phase::Closed, insiders, effects);
-        let mut waiting = state.store.take_ready();
-        waiting.extend(state.store.take_delayed());
-        self.hand_back(core, state, waiting, effects);
-        Closed {
-            taken: std::mem::take(&mut state.taken),
-            running: state.store.running().map(|(id, _)| id).collect(),
-            totals: state.totals,
-        }
+        self.change_with_inbox(effects, |state, effects| {
+            self.recall(core, state, effects);
+            state.advance_phase(Phase::Closed, insiders, effects);
+            let mut waiting = state.store.take_ready();
+            waiting.extend(state.store.take_delayed());
+            self.hand_back(core, state, waiting, effects);
+            Closed {
+                taken: std::mem::take(&mut state.taken),
+                running: state.store.running().map(|(id, _)| id).collect(),
+                totals: state.totals,
+            }
+        })
     }
 
     /// Lets go of everything that waits: there is nobody to give it to.
     fn abandon(&self, core: &Core) {
-        let gone = self.with(core, |state, effects| {
+        let gone = self.with_inbox(core, |state, effects| {
             self.recall(core, state, effects);
             state.advance_phase(Phase::Closed, &[], effects);
             let mut gone = std::mem::take(&mut state.taken);
@@ -240,7 +241,7 @@ impl Channel {
 
     /// Whether there is nothing to wait for: all that could run has run, except for `insiders`.
     fn is_drained(&self, insiders: &[JobId]) -> bool {
-        let state = self.state.lock();
+        let state = self.locked();
         let counts = state.store.counts();
         let inside = if counts.running == 0 {
             0

@@ -18,6 +18,7 @@ mod board;
 mod channel;
 mod closing;
 mod effects;
+mod inbox;
 mod push;
 mod seats;
 mod turn;

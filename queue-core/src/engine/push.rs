@@ -20,6 +20,13 @@ pub(crate) struct Submission {
     pub(crate) options: JobOptions,
 }
 
+impl Submission {
+    /// Whether it is ready at once and brings nothing of its own.
+    pub(super) fn is_plain(&self) -> bool {
+        self.kind != Kind::UNKNOWN && self.options.delay.is_none() && self.options.overrides.is_none()
+    }
+}
+
 /// Why a channel does not take a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -41,7 +48,10 @@ pub(crate) struct BatchItem<'a> {
 impl Channel {
     /// Accepts the job now, or not at all.
     pub(crate) fn try_push(&self, core: &Core, name: &str, job: &mut Submission) -> Result<JobId, Refusal> {
-        self.with(core, |state, effects| {
+        if let Some(id) = self.post(core, job) {
+            return Ok(id);
+        }
+        self.with_inbox(core, |state, effects| {
             self.admit(state, job.payload.len())?;
             Ok(self.accept(core, state, name, job, effects))
         })
@@ -56,7 +66,12 @@ impl Channel {
         ticket: &mut Option<Ticket>,
         waker: &Waker,
     ) -> Poll<Result<JobId, Refusal>> {
-        self.with(core, |state, effects| {
+        if ticket.is_none()
+            && let Some(id) = self.post(core, job)
+        {
+            return Poll::Ready(Ok(id));
+        }
+        self.with_inbox(core, |state, effects| {
             let bytes = job.payload.len();
             // Only who does not wait yet may find room: who waits is granted it in turn.
             let admission = match *ticket {
@@ -90,7 +105,7 @@ impl Channel {
         core: &Core,
         jobs: impl Iterator<Item = BatchItem<'a>>,
     ) -> Result<(), Refusal> {
-        self.with(core, |state, effects| {
+        self.with_inbox(core, |state, effects| {
             let mut answer = Ok(());
             let before = state.store.counts().ready;
             for BatchItem { name, job, id } in jobs {
@@ -105,6 +120,10 @@ impl Channel {
             self.publish(core, state, effects);
             answer
         })
+    }
+
+    fn post(&self, core: &Core, job: &mut Submission) -> Option<JobId> {
+        self.inbox.post(core, job, (self.config.capacity, self.config.capacity_bytes))
     }
 
     fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {

@@ -209,6 +209,15 @@ impl Seats {
         self.sharing > 0 && !(lanes | self.lanes).is_power_of_two()
     }
 
+    /// The priorities of what was claimed ahead.
+    pub(super) fn lanes_ahead(&self) -> u16 {
+        if self.sharing == 0 { 0 } else { self.lanes }
+    }
+
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
     /// Jobs and bytes that may still wait although they are claimed.
     pub(super) fn claimed_ahead(&self) -> (usize, usize) {
         self.ahead

@@ -91,25 +91,25 @@ pub async fn a_backoff_does_not_overflow(rt: impl TestRuntime) -> TestResult {
 /// apalis-sqlite: a job that asked to be retried later kept its lock, and never ran again. Meanwhile it holds no worker.
 pub async fn a_retry_after_does_not_strand_the_job(rt: impl TestRuntime) -> TestResult {
     let noted = Log::new();
-    let queue = rt.started(rt.builder().workers(1).retry(RetryPolicy::fixed(3, LONG)), |queue| {
-        let noted = noted.clone();
-        queue.register("note", note(&noted));
-        queue.register(
-            "rate_limited",
-            handler(move |job: Job| {
-                let noted = noted.clone();
-                async move {
-                    noted.add(100 + job.attempt);
-                    if job.attempt < 2 {
-                        Err(JobError::retry_after(Duration::from_millis(2), "rate limited"))?;
-                    }
-                    Ok(())
+    let queue = rt.build(rt.builder().workers(1).retry(RetryPolicy::fixed(3, LONG)));
+    queue.register("note", note(&noted));
+    let attempts = noted.clone();
+    queue.register(
+        "rate_limited",
+        handler(move |job: Job| {
+            let noted = attempts.clone();
+            async move {
+                noted.add(100 + job.attempt);
+                if job.attempt < 2 {
+                    Err(JobError::retry_after(Duration::from_millis(2), "rate limited"))?;
                 }
-            }),
-        );
-    });
+                Ok(())
+            }
+        }),
+    );
     queue.push("rate_limited", &()).await?;
     queue.push("note", &1).await?;
+    rt.start(&queue);
     assert_eq!(noted.wait_for(4).await, [100, 1, 101, 102]);
     rt.until(|| queue.pending_count() + queue.inflight_count() == 0).await;
     assert_eq!(queue.dead_letter_count(), 0);
