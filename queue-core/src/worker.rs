@@ -27,9 +27,10 @@ use crate::engine::{Batch, Channel, Core, Ending, Seat, Turn, drop_claim};
 use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
 use crate::outcome::{AttemptTimedOut, Outcome};
+use crate::progress::{BATCH, Signal};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
-use crate::slot::{BATCH, Signal};
+
 use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};
@@ -157,10 +158,10 @@ impl<R: Runtime> Worker<R> {
             self.core.channel(self.channel).wait(&self.core, &self.seat, deadline, &mut self.batch);
         }
         self.seat.slot.watch(cx.waker());
-        if self.seat.slot.has(Signal::TimedOut) {
+        if self.seat.slot.progress.has(Signal::TimedOut) {
             let after = running.timeout.unwrap_or_default();
             Poll::Ready(self.end(Err(AttemptTimedOut { after }.into())))
-        } else if self.seat.slot.has(Signal::Stop) {
+        } else if self.seat.slot.progress.has(Signal::Stop) {
             self.drop_future();
             current::leave();
             Poll::Ready(self.running.take().map(|_| Ending::HandBack))
@@ -189,7 +190,7 @@ impl<R: Runtime> Worker<R> {
         if let (Ok(Outcome::Done), None) = (&result, &overrides) {
             return Ending::Done;
         }
-        let cancelled = self.seat.slot.has(Signal::Cancel);
+        let cancelled = self.seat.slot.progress.has(Signal::Cancel);
         let own = overrides.as_ref().and_then(|overrides| overrides.retry.as_ref());
         let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
         let policy = own

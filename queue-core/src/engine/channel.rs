@@ -17,9 +17,9 @@ use super::{Core, Effects};
 use crate::dead::DeadJob;
 use crate::event::{Event, JobInfo};
 use crate::job::{JobId, Name};
+use crate::progress::Signal;
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
-use crate::slot::Signal;
 use crate::store::{Counts, Dead, DeadLimits, Due, Entry, Remains, Store};
 
 pub(crate) struct Channel {

@@ -19,8 +19,8 @@ use super::channel::{Channel, ChannelState, Totals, name_of};
 use super::{Core, Effects};
 use crate::event::Event;
 use crate::job::{JobId, JobOptions, NewJob};
+use crate::progress::Signal;
 use crate::shutdown::{HandedBack, ShutdownReport};
-use crate::slot::Signal;
 use crate::store::Remains;
 use crate::unwind::drop_quietly;
 

@@ -8,15 +8,11 @@
 //!
 //! The lock order is channel → inbox.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
-
-use super::Core;
 use super::push::Submission;
 use crate::job::JobId;
 use crate::payload::Payload;
 use crate::store::{Entry, Store, When};
+use crate::sync::{AtomicBool, AtomicU16, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 pub(super) struct Inbox {
     letters: Mutex<Letters>,
@@ -50,7 +46,7 @@ impl Inbox {
     /// Closed until the first notes.
     pub(super) fn new() -> Self {
         Self {
-            letters: Mutex::default(),
+            letters: Mutex::new(Letters::default()),
             is_wanted: AtomicBool::new(false),
             waiting: AtomicUsize::new(usize::MAX),
             waiting_bytes: AtomicUsize::new(usize::MAX),
@@ -61,13 +57,10 @@ impl Inbox {
     /// Leaves a job here, if it is a common one and nobody has to be asked or woken for it.
     pub(super) fn post(
         &self,
-        core: &Core,
         job: &mut Submission,
         (capacity, capacity_bytes): (usize, usize),
+        next_id: impl FnOnce() -> JobId,
     ) -> Option<JobId> {
-        if !job.is_plain() || core.events.any() {
-            return None;
-        }
         let mut letters = self.letters.lock();
         let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(letters.entries.len());
         let bytes = self.waiting_bytes.load(Ordering::Relaxed).saturating_add(letters.bytes);
@@ -77,7 +70,7 @@ impl Inbox {
         if !fits || !is_next || letters.entries.len() == ROOM || self.is_wanted.load(Ordering::Relaxed) {
             return None;
         }
-        let id = core.next_id();
+        let id = next_id();
         letters.bytes += job.payload.len();
         let payload = std::mem::replace(&mut job.payload, Payload::empty());
         letters.entries.push(Entry::new(id, job.kind, job.options.priority, payload));
@@ -155,5 +148,90 @@ impl Inbox {
         };
         add(&self.waiting, jobs);
         add(&self.waiting_bytes, bytes);
+    }
+}
+
+#[cfg(all(test, queue_loom))]
+mod tests {
+    use std::time::Instant;
+
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+    use crate::job::JobOptions;
+    use crate::registry::Kind;
+    use crate::store::DeadLimits;
+
+    /// As much of a channel as matters here.
+    struct Channel {
+        state: Mutex<State>,
+        inbox: Inbox,
+    }
+
+    struct State {
+        store: Store,
+        is_idle: bool,
+        wakes: usize,
+    }
+
+    impl Channel {
+        #[expect(clippy::disallowed_methods, reason = "nothing here depends on the time")]
+        fn new() -> Arc<Self> {
+            let store = Store::new("queue".into(), Instant::now(), DeadLimits { jobs: 1, bytes: 1 });
+            let inbox = Inbox::new();
+            inbox.note(&Notes { waiting: Some((0, 0)), ahead: 0 });
+            Arc::new(Self { state: Mutex::new(State { store, is_idle: false, wakes: 0 }), inbox })
+        }
+
+        fn push(&self, id: u64) {
+            let options = JobOptions::default();
+            let mut job = Submission { kind: Kind::from_index(0), payload: Payload::empty(), options };
+            if self.inbox.post(&mut job, (10, 10), || JobId::new(id)).is_some() {
+                return;
+            }
+            let state = &mut *self.state.lock();
+            let letters = &mut *self.inbox.lock();
+            self.inbox.collect(letters, &mut state.store);
+            let entry = Entry::new(JobId::new(id), job.kind, job.options.priority, job.payload);
+            state.store.push(entry, When::Now);
+            state.wakes += usize::from(std::mem::take(&mut state.is_idle));
+            self.inbox.set_wanted(state.is_idle);
+        }
+
+        /// One turn of a worker: it takes what there is, or goes to sleep.
+        fn turn(&self) -> usize {
+            let state = &mut *self.state.lock();
+            let mut spare = Vec::new();
+            self.inbox.sweep(&mut spare, &mut state.store);
+            let claimed = usize::from(state.store.claim(0).is_some());
+            state.is_idle = claimed == 0;
+            while state.is_idle && !self.inbox.want() {
+                self.inbox.sweep(&mut spare, &mut state.store);
+                state.is_idle = false;
+                state.wakes += 1;
+            }
+            if !state.is_idle {
+                self.inbox.unwant();
+            }
+            claimed
+        }
+    }
+
+    /// However a push and a worker that goes to sleep meet, the worker has the job or was woken for it.
+    #[test]
+    fn no_wake_up_is_lost() {
+        loom::model(|| {
+            let channel = Channel::new();
+            let pushing = {
+                let channel = channel.clone();
+                thread::spawn(move || channel.push(1))
+            };
+            let claimed = channel.turn();
+            pushing.join().unwrap();
+            let wakes = channel.state.lock().wakes;
+            let claimed = claimed + if wakes > 0 { channel.turn() } else { 0 };
+            assert_eq!(claimed, 1, "the worker sleeps and the job waits");
+        });
     }
 }

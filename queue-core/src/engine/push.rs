@@ -123,7 +123,10 @@ impl Channel {
     }
 
     fn post(&self, core: &Core, job: &mut Submission) -> Option<JobId> {
-        self.inbox.post(core, job, (self.config.capacity, self.config.capacity_bytes))
+        if !job.is_plain() || core.events.any() {
+            return None;
+        }
+        self.inbox.post(job, (self.config.capacity, self.config.capacity_bytes), || core.next_id())
     }
 
     fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::thread::ThreadId;
 
-use crate::slot::{BATCH, Signal, Slot};
+use crate::progress::{BATCH, Progress, Signal};
+use crate::slot::Slot;
 use crate::store::{Claim, Lease};
 
 /// Who runs workers where: their count per thread, or under `None` for a runtime that moves them.
@@ -118,7 +119,7 @@ impl Seats {
     pub(super) fn lease(&mut self, number: u32, claim: &Claim) {
         let Some(worker) = &mut self.workers[number as usize] else { return };
         if worker.leases.is_empty() {
-            worker.first = worker.slot.run();
+            worker.first = worker.slot.progress.run();
         } else {
             if worker.leases.len() == 1 {
                 if self.sharing == 0 {
@@ -158,7 +159,7 @@ impl Seats {
     pub(super) fn restore(&mut self, number: u32, leases: Vec<Lease>) {
         debug_assert!(leases.len() <= 1, "a batch that was settled has one current run at most");
         if let Some(worker) = &mut self.workers[number as usize] {
-            worker.first = worker.slot.run();
+            worker.first = worker.slot.progress.run();
             worker.leases = leases;
         }
     }
@@ -173,19 +174,20 @@ impl Seats {
     /// Sends a signal to what a worker runs now. Gives back whom to tell.
     pub(super) fn raise(&self, number: u32, signal: Signal) -> Option<Arc<Slot>> {
         let worker = self.workers.get(number as usize)?.as_ref()?;
-        worker.slot.raise(worker.slot.run(), signal).then(|| worker.slot.clone())
+        worker.slot.progress.raise(worker.slot.progress.run(), signal).then(|| worker.slot.clone())
     }
 
     /// Asks an attempt to stop if it runs now. Gives back whom to tell.
     pub(super) fn ask(&self, number: u32, lease: Lease) -> Option<Arc<Slot>> {
         let worker = self.workers.get(number as usize)?.as_ref()?;
-        worker.slot.raise(worker.run_of(lease)?, Signal::Cancel).then(|| worker.slot.clone())
+        worker.slot.progress.raise(worker.run_of(lease)?, Signal::Cancel).then(|| worker.slot.clone())
     }
 
     /// Takes a lease back from its worker, if the attempt has not begun.
     pub(super) fn withdraw(&self, number: u32, lease: Lease) -> bool {
         let worker = self.workers.get(number as usize).and_then(Option::as_ref);
-        worker.is_some_and(|worker| worker.run_of(lease).is_some_and(|run| worker.slot.withdraw(run)))
+        worker
+            .is_some_and(|worker| worker.run_of(lease).is_some_and(|run| worker.slot.progress.withdraw(run)))
     }
 
     /// Takes back the first lease of a batch that has not begun.
@@ -251,21 +253,22 @@ impl Worker {
 
     fn steal(&self) -> Option<Lease> {
         let mut runs = (self.first..).zip(&self.leases);
-        let stolen = runs.find(|(run, _)| !self.slot.is_withdrawn(*run) && self.slot.withdraw(*run));
+        let stolen =
+            runs.find(|(run, _)| !self.slot.progress.is_withdrawn(*run) && self.slot.progress.withdraw(*run));
         stolen.map(|(_, lease)| *lease)
     }
 
     fn standings(&self) -> impl Iterator<Item = (Lease, Standing)> {
-        (self.first..).zip(&self.leases).map(|(run, lease)| (*lease, standing(&self.slot, run)))
+        (self.first..).zip(&self.leases).map(|(run, lease)| (*lease, standing(&self.slot.progress, run)))
     }
 }
 
 /// Where a run of a worker's batch stands. The worker may go on meanwhile, but what is withdrawn or done stays so.
-pub(super) fn standing(slot: &Slot, run: u64) -> Standing {
-    if slot.is_withdrawn(run) {
+pub(super) fn standing(progress: &Progress, run: u64) -> Standing {
+    if progress.is_withdrawn(run) {
         return Standing::Withdrawn;
     }
-    match run.cmp(&slot.run()) {
+    match run.cmp(&progress.run()) {
         std::cmp::Ordering::Less => Standing::Done,
         std::cmp::Ordering::Equal => Standing::Current,
         std::cmp::Ordering::Greater => Standing::Ahead,

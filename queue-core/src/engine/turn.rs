@@ -18,7 +18,8 @@ use super::{Core, Effects};
 use crate::dead::DeadReason;
 use crate::event::Event;
 use crate::job::Name;
-use crate::slot::{Signal, Slot};
+use crate::progress::Signal;
+use crate::slot::Slot;
 use crate::store::{Claim, Failure, Lease, Leftovers, Settle, Settled};
 use crate::unwind::drop_quietly;
 
@@ -173,7 +174,7 @@ impl Channel {
     pub(crate) fn wait(&self, core: &Core, seat: &Seat, deadline: Option<Instant>, batch: &mut Batch) {
         self.with(core, |state, effects| {
             let current = self.settle_batch(core, state, seat, batch, effects);
-            seat.slot.cut_batch();
+            seat.slot.progress.cut_batch();
             if let (Some(lease), Some(deadline)) = (current, deadline) {
                 state.store.arm(lease, deadline);
                 self.publish(core, state, effects);
@@ -281,7 +282,7 @@ impl Channel {
         }
         state.seats.settled(seat.worker);
         effects.closing = state.phase != Phase::Open;
-        seat.slot.end_batch()
+        seat.slot.progress.end_batch()
     }
 
     /// Settles what is done of a worker's batch, and puts back what has not begun. Gives back the current lease, the only
@@ -298,7 +299,7 @@ impl Channel {
         let mut current = None;
         let mut ahead = leases.len();
         for (index, lease) in leases.iter().enumerate() {
-            match standing(&seat.slot, first + index as u64) {
+            match standing(&seat.slot.progress, first + index as u64) {
                 Standing::Done => {
                     self.settle_done(core, state, *lease, &mut batch.leftovers, effects);
                 }
@@ -312,7 +313,7 @@ impl Channel {
         }
         // From the last to the first, so that each goes to the very front.
         for (index, lease) in leases.iter().enumerate().skip(ahead).rev() {
-            if standing(&seat.slot, first + index as u64) == Standing::Ahead {
+            if standing(&seat.slot.progress, first + index as u64) == Standing::Ahead {
                 put_back(state, *lease);
             }
         }
@@ -438,7 +439,7 @@ fn last_word(core: &Core, state: &ChannelState, seat: &Seat, lease: Lease, endin
     let (mut settle, delay) = ending.into_parts();
     // Cancelled, perhaps after the handler had its say: it may have succeeded, but it does not run again.
     let runs_again = matches!(settle, Settle::Retry { .. } | Settle::Snooze { .. } | Settle::HandBack);
-    if runs_again && seat.slot.has(Signal::Cancel) {
+    if runs_again && seat.slot.progress.has(Signal::Cancel) {
         settle = Settle::Cancel;
     }
     if state.phase == Phase::Closed {
