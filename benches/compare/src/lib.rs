@@ -8,18 +8,22 @@
 //! median, the range, and the ratio of the first row, ours, to each. A run in which a job is lost or doubled is void.
 //! Absolute figures depend on the machine and on what else it does: only ratios within one run mean anything.
 
+mod builds;
 mod contenders;
 mod machine;
 mod measure;
+mod memory;
 mod report;
 mod runner;
 mod scenarios;
 mod targets;
 mod work;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
+use stats_alloc::StatsAlloc;
 
 use crate::machine::Machine;
 use crate::report::Report;
@@ -89,4 +93,14 @@ pub fn compare() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// The program `queue-compare-memory`.
+pub fn memory_alone(allocator: &StatsAlloc<System>) {
+    memory::memory_alone(allocator);
+}
+
+/// The programs `queue-compare-alone` and `queue-compare-tracing`.
+pub fn burst_alone() {
+    builds::burst_alone();
 }

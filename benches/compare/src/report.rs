@@ -59,6 +59,7 @@ pub(crate) fn print_verdict(verdict: &Verdict) {
 /// A number with three digits that say something.
 pub(crate) fn short(number: f64) -> String {
     match number.abs() {
+        nan if nan.is_nan() => "-".into(),
         100.0.. => format!("{number:.0}"),
         10.0.. => format!("{number:.1}"),
         1.0.. => format!("{number:.2}"),

@@ -35,7 +35,6 @@ impl OnTokio {
 }
 
 /// The handler that a user would write.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn mail(job: Job, tally: Arc<Tally>, burst: Burst) -> Result<(), BoxError> {
     if burst.json {
         tally.mail(&job.deserialize()?);

@@ -1,6 +1,13 @@
 //! What is measured: each scenario has its contenders, which do the same work and are run in turns.
 
+mod builds;
 mod burst;
+mod delayed;
+mod fairness;
+mod idle;
+mod latency;
+mod load;
+mod worst_push;
 
 use crate::Settings;
 use crate::work::Void;
@@ -46,5 +53,23 @@ const NANOS_PER_JOB: Metric = Metric { name: "time per job", unit: "ns" };
 
 /// All scenarios, in the order in which they are run.
 pub(crate) fn all(settings: Settings) -> Vec<Scenario> {
-    vec![burst::json(settings), burst::unit(settings), burst::window(settings)]
+    vec![
+        burst::json(settings),
+        burst::unit(settings),
+        burst::window(settings),
+        latency::outside(settings),
+        latency::inside(settings),
+        load::beside_delayed(settings),
+        delayed::scenario(settings),
+        builds::memory(settings),
+        idle::scenario(settings),
+        fairness::neighbour(settings),
+        fairness::urgent(settings),
+        fairness::ticks(settings),
+        load::batches(settings),
+        load::options(settings),
+        builds::tracing(settings),
+        load::names(settings),
+        worst_push::scenario(settings),
+    ]
 }
