@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use queue_core::NewJob;
 use tako::queue::{Job as TakoJob, Queue as TakoQueue};
 
 use super::{Contender, Metric, Scenario};
@@ -45,7 +44,7 @@ fn ours(jobs: u64) -> Result<Vec<f64>, Void> {
     ours.queue.start();
     let queue = ours.queue.handle();
     let figures = measure(&tally, jobs, |delay| {
-        queue.push_job(NewJob::raw("mail", "1").delay(delay)).try_push().expect("there is room");
+        queue.push_delayed("mail", &1, delay).try_push().expect("there is room");
     });
     ours.stop();
     tally.check()?;

@@ -22,8 +22,7 @@ pub(super) fn beside_delayed(settings: Settings) -> Scenario {
             |queue| {
                 for n in 0..delayed {
                     let delay = HOUR + Duration::from_micros(n);
-                    let job = NewJob::raw("mail", "{}").delay(delay);
-                    queue.push_job(job).try_push().expect("there is room");
+                    queue.push_delayed("mail", &1, delay).try_push().expect("there is room");
                 }
             },
         )?;
