@@ -13,6 +13,8 @@ mod contenders;
 mod machine;
 mod measure;
 mod memory;
+mod plot;
+mod readme;
 mod report;
 mod runner;
 mod scenarios;
@@ -41,6 +43,9 @@ struct Arguments {
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
+    /// Write `benches/README.md` and its plots as well.
+    #[arg(long, conflicts_with_all = ["only", "quick"])]
+    write: bool,
 }
 
 /// How thoroughly to measure.
@@ -85,7 +90,15 @@ pub fn compare() -> ExitCode {
         println!("{}", serde_json::to_string_pretty(&report).expect("it is plain data"));
     } else {
         println!();
-        report.targets.iter().for_each(report::print_verdict);
+        for verdict in &report.targets {
+            println!("{}", report::verdict_line(verdict));
+        }
+    }
+    if arguments.write
+        && let Err(error) = readme::write(&report)
+    {
+        eprintln!("benches/README.md: {error}");
+        return ExitCode::FAILURE;
     }
     let void = report.scenarios.iter().any(|outcome| !outcome.void.is_empty());
     if void || report.targets.iter().any(|verdict| !verdict.ok) {

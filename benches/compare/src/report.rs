@@ -32,7 +32,7 @@ pub(crate) fn print_outcome(outcome: &Outcome) {
 
 fn print_figures(figures: &Figures) {
     let Figures { metric, unit, rows } = figures;
-    let title = format!("{metric}, {unit}");
+    let title = if unit.is_empty() { (*metric).to_owned() } else { format!("{metric}, {unit}") };
     println!("{title:<40} {:>10} {:>21} {:>8}", "median", "min..max", "ratio");
     let first = rows.first().and_then(|row| row.spread).map(|spread| spread.median);
     for row in rows {
@@ -47,12 +47,12 @@ fn print_figures(figures: &Figures) {
     }
 }
 
-pub(crate) fn print_verdict(verdict: &Verdict) {
+pub(crate) fn verdict_line(verdict: &Verdict) -> String {
     let Verdict { name, figure, unit, limit, ok } = verdict;
     let answer = if *ok { "ok" } else { "MISS" };
     match unit {
-        None => println!("target {name} ratio={figure:.3} limit={limit} {answer}"),
-        Some(unit) => println!("target {name} value={}{unit} limit={limit}{unit} {answer}", short(*figure)),
+        None => format!("target {name} ratio={figure:.3} limit={limit} {answer}"),
+        Some(unit) => format!("target {name} value={}{unit} limit={limit}{unit} {answer}", short(*figure)),
     }
 }
 
