@@ -1,0 +1,95 @@
+//! Writes `benches/README.md` and the plots in it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::plot;
+use crate::report::{Report, short, verdict_line};
+use crate::runner::{Figures, Outcome};
+
+const HEAD: &str = "\
+# Benches
+
+Written by `cargo run --release -p queue-compare -- --write`; do not edit by hand.
+
+| to | run |
+|---|---|
+| compare with rivals, in turns and in one process | `cargo run --release -p queue-compare` |
+| see whether it works, or one scenario | `… -- --quick`, `… -- --only burst-json` |
+| time our own parts and axes | `cargo bench -p queue-benches` |
+| count instructions beside the baseline | `benches/instructions` |
+
+Every contender does the same work, and its jobs are counted: a run that loses or doubles one is void. Repetitions are
+interleaved with their order reversed every other time, the first is dropped, and figures are medians with min..max. The
+ratio is the first row's figure to each. Absolute figures depend on the machine and on what else it does; ratios within a
+run hold within about a quarter.
+";
+
+pub(crate) fn write(report: &Report) -> Result<(), Box<dyn Error>> {
+    let benches = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    fs::create_dir_all(benches.join("plots"))?;
+    let mut text = HEAD.to_owned();
+    let machine = &report.machine;
+    writeln!(
+        text,
+        "\nThis run: commit {}; {}, {} cores, load {} at the start; {}; {}.",
+        machine.commit,
+        machine.cpu,
+        machine.cores,
+        machine.load,
+        machine.rustc,
+        machine.crates.join(", ")
+    )?;
+    text.push_str("\n## Targets\n\n```\n");
+    for verdict in &report.targets {
+        writeln!(text, "{}", verdict_line(verdict))?;
+    }
+    text.push_str("```\n");
+    instructions(&mut text, &benches.join("instructions.txt"))?;
+    for outcome in &report.scenarios {
+        scenario(&mut text, outcome)?;
+        plot::write(outcome, &benches.join(format!("plots/{}.svg", outcome.name)))?;
+    }
+    fs::write(benches.join("README.md"), text)?;
+    Ok(())
+}
+
+/// Where a job's instructions go, from the baseline that `benches/instructions` keeps.
+fn instructions(text: &mut String, baseline: &Path) -> Result<(), Box<dyn Error>> {
+    text.push_str("\n## Instructions per job\n\nOn one thread, one worker, JSON of 25 bytes:\n\n");
+    text.push_str("| operation | instructions |\n|---|---:|\n");
+    for (name, count) in fs::read_to_string(baseline)?.lines().filter_map(|line| line.split_once(": ")) {
+        writeln!(text, "| {name} | {count} |")?;
+    }
+    Ok(())
+}
+
+fn scenario(text: &mut String, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
+    let Outcome { name, about, repetitions, metrics, void } = outcome;
+    writeln!(text, "\n## {name}\n\n{about}. Medians of {repetitions}.\n\n![{name}](plots/{name}.svg)\n")?;
+    for figures in metrics {
+        table(text, figures)?;
+    }
+    for void in void {
+        writeln!(text, "Void: {void}\n")?;
+    }
+    Ok(())
+}
+
+fn table(text: &mut String, figures: &Figures) -> Result<(), Box<dyn Error>> {
+    let Figures { metric, unit, rows } = figures;
+    let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
+    writeln!(text, "| {metric}{unit} | median | min..max | ratio |\n|---|---:|---:|---:|")?;
+    let first = rows.first().and_then(|row| row.spread);
+    for row in rows {
+        let Some((spread, first)) = row.spread.zip(first) else { continue };
+        let ratio = first.median / spread.median;
+        let ratio = if ratio.is_finite() { format!("{ratio:.2}") } else { "-".into() };
+        let (median, min, max) = (short(spread.median), short(spread.min), short(spread.max));
+        writeln!(text, "| {} | {median} | {min}..{max} | {ratio} |", row.contender)?;
+    }
+    text.push('\n');
+    Ok(())
+}

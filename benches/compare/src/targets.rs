@@ -1,0 +1,116 @@
+//! What must hold, and whether it does.
+
+use serde::Serialize;
+
+use crate::runner::Outcome;
+
+/// A limit on a figure of ours, by itself or beside a contender's of the same run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    name: &'static str,
+    scenario: &'static str,
+    metric: &'static str,
+    ours: &'static str,
+    rival: Option<&'static str>,
+    limit: f64,
+}
+
+/// What became of a target.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) name: &'static str,
+    pub(crate) figure: f64,
+    /// `None`: the figure is a ratio.
+    pub(crate) unit: Option<&'static str>,
+    pub(crate) limit: f64,
+    pub(crate) ok: bool,
+}
+
+const TOKIO: &str = "queue, tokio";
+const TIME: &str = "time per job";
+
+const fn beside(
+    name: &'static str,
+    scenario: &'static str,
+    metric: &'static str,
+    ours: &'static str,
+    rival: &'static str,
+    limit: f64,
+) -> Target {
+    Target { name, scenario, metric, ours, rival: Some(rival), limit }
+}
+
+const fn alone(name: &'static str, scenario: &'static str, metric: &'static str, limit: f64) -> Target {
+    Target { name, scenario, metric, ours: TOKIO, rival: None, limit }
+}
+
+const MPSC: &str = "tokio mpsc, 1 worker";
+
+pub(crate) const TARGETS: &[Target] = &[
+    beside("burst-json/tako", "burst-json", TIME, TOKIO, "tako-rs queue", 0.35),
+    beside("burst-json/apalis", "burst-json", TIME, TOKIO, "apalis memory", 0.18),
+    beside("burst-json/tokio-spawn", "burst-json", TIME, TOKIO, "tokio::spawn a job", 0.30),
+    beside("burst-json/mpsc", "burst-json", TIME, TOKIO, MPSC, 0.90),
+    beside("burst-unit/tako", "burst-unit", TIME, TOKIO, "tako-rs queue", 0.25),
+    beside("burst-unit/tokio-spawn", "burst-unit", TIME, TOKIO, "tokio::spawn a job", 0.25),
+    beside("burst-unit/mpsc", "burst-unit", TIME, TOKIO, MPSC, 1.6),
+    beside("window-512/tako", "window-512", TIME, TOKIO, "tako-rs queue", 0.35),
+    beside("window-512/tokio-spawn", "window-512", TIME, TOKIO, "tokio::spawn a job", 0.30),
+    beside("burst-json/smol-ours", "burst-json", TIME, "queue, smol", TOKIO, 1.4),
+    beside("burst-json/compio-1-ours", "burst-json", TIME, "queue, compio 1 thread", TOKIO, 1.4),
+    beside("burst-json/compio-2-ours", "burst-json", TIME, "queue, compio 2 threads", TOKIO, 1.4),
+    beside("start-from-thread/p50", "start-from-thread", "p50", TOKIO, MPSC, 1.1),
+    beside("start-from-thread/p99", "start-from-thread", "p99", TOKIO, MPSC, 1.3),
+    beside("start-from-task/p50", "start-from-task", "p50", TOKIO, MPSC, 1.4),
+    beside("start-from-task/p99", "start-from-task", "p99", TOKIO, MPSC, 2.0),
+    beside("burst-beside-delayed", "burst-beside-delayed", TIME, "many delayed", "none delayed", 1.1),
+    beside("delayed/cpu-tako", "delayed", "CPU per job", TOKIO, "tako-rs queue", 0.25),
+    alone("delayed/lateness", "delayed", "last done after the last deadline", 10.0),
+    alone("memory/ready", "memory", "memory per ready job", 96.0),
+    alone("memory/delayed", "memory", "memory per delayed job", 150.0),
+    // What a queue keeps of its own is spread over the jobs.
+    alone("memory/allocations-push", "memory", "allocations per push", 0.01),
+    alone("memory/allocations-run", "memory", "allocations per push and run", 1.01),
+    alone("idle/polls", "idle", "polls of workers", 0.0),
+    // The thread that measures wakes up, too: the scenario's second row says what that costs.
+    alone("idle/cpu", "idle", "CPU", 0.5),
+    alone("flooded-neighbour", "flooded-neighbour", "p50", 1_500.0),
+    alone("urgent-behind-backlog", "urgent-behind-backlog", "p50", 30.0),
+    alone("tick-under-flood", "tick-under-flood", "p99", 5_000.0),
+    beside("push-many", "push-many", "time per push", "push_many, 1 byte", "push, 1 byte", 0.4),
+    beside("tracing-unused", "tracing", TIME, "with the tracing feature", "without", 1.03),
+    beside("names/queues", "names", TIME, "1,000 named queues", "one queue, one kind", 1.15),
+    beside("names/kinds", "names", TIME, "10,000 kinds", "one queue, one kind", 1.15),
+    alone("worst-push", "worst-push", "worst push", 1_000.0),
+];
+
+impl Target {
+    /// Whether `--only` asks for it.
+    pub(crate) fn matches(&self, only: &str) -> bool {
+        self.name.contains(only) || self.scenario.contains(only)
+    }
+
+    pub(crate) fn scenario(&self) -> &'static str {
+        self.scenario
+    }
+
+    /// `None` if its scenario was not run. A figure that is missing is a miss.
+    pub(crate) fn judge(&self, outcomes: &[Outcome]) -> Option<Verdict> {
+        let outcome = outcomes.iter().find(|outcome| outcome.name == self.scenario)?;
+        let ours = outcome.median(self.metric, self.ours);
+        let figure = match self.rival {
+            Some(rival) => ours.zip(outcome.median(self.metric, rival)).map(|(ours, rival)| ours / rival),
+            None => ours,
+        };
+        let figure = figure.unwrap_or(f64::NAN);
+        let unit =
+            outcome.metrics.iter().find(|figures| figures.metric == self.metric).map(|figures| figures.unit);
+        Some(Verdict {
+            name: self.name,
+            figure,
+            unit: unit.filter(|_| self.rival.is_none()),
+            limit: self.limit,
+            ok: figure <= self.limit,
+        })
+    }
+}
