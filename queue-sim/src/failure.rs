@@ -70,11 +70,12 @@ impl Failure {
 
     /// Panics with it: with the panic of the simulation, if that is what it was.
     pub(crate) fn raise(self) -> ! {
+        let text = self.to_string();
         if let Reason::Panicked(panic) = self.reason {
-            eprintln!("run it again with: Sim::new({})", self.seed);
+            eprintln!("{text}");
             resume_unwind(panic)
         }
-        panic!("{self}")
+        panic!("{text}")
     }
 }
 
