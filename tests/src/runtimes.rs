@@ -239,3 +239,34 @@ mod on_compio {
         }
     }
 }
+
+#[cfg(feature = "sim")]
+pub use on_sim::Simulated;
+
+#[cfg(feature = "sim")]
+mod on_sim {
+    use queue_core::Queue;
+    use queue_sim::{Sim, World};
+
+    use super::TestRuntime;
+
+    /// The simulator, without faults.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Simulated;
+
+    impl TestRuntime for Simulated {
+        type Runtime = World;
+
+        fn block_on<F: Future>(scenario: impl FnOnce(Self) -> F) -> F::Output {
+            Sim::new(1).run(|sim| {
+                // Scenarios end with queues that still run, as their runtimes do.
+                sim.allow_leftovers();
+                scenario(Self)
+            })
+        }
+
+        fn start(&self, queue: &Queue<World>) {
+            queue.start();
+        }
+    }
+}
