@@ -33,8 +33,19 @@ pub(crate) struct Executor {
     pub(crate) shared: Arc<Shared>,
     tasks: RefCell<BTreeMap<TaskId, Task>>,
     supervised: RefCell<Vec<Rc<dyn Fn()>>>,
+    watchers: RefCell<Vec<Box<dyn FnMut(Moment)>>>,
     /// A restart is under way.
     restarting: Cell<bool>,
+}
+
+/// When a watcher is called; see [`World::watch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// A task was polled.
+    Step,
+    /// Nothing can run until time moves on, and no wake-up is late: whoever waits now was not woken.
+    Lull,
 }
 
 struct Task {
@@ -68,6 +79,7 @@ impl Executor {
             shared,
             tasks: RefCell::default(),
             supervised: RefCell::default(),
+            watchers: RefCell::default(),
             restarting: Cell::new(false),
         })
     }
@@ -96,10 +108,24 @@ impl Executor {
         self.supervised.borrow_mut().push(restart);
     }
 
+    /// Calls this after every step.
+    pub(crate) fn watch(&self, watcher: Box<dyn FnMut(Moment)>) {
+        self.watchers.borrow_mut().push(watcher);
+    }
+
+    fn tell_watchers(&self, moment: Moment) {
+        // A watcher may add another.
+        let mut watchers = self.watchers.take();
+        watchers.iter_mut().for_each(|watcher| watcher(moment));
+        watchers.append(&mut self.watchers.borrow_mut());
+        self.watchers.replace(watchers);
+    }
+
     /// Runs `main` to its end, and then whatever can go on without time moving.
     pub(crate) fn run<T>(self: &Rc<Self>, main: impl Future<Output = T>) -> Result<T, Reason> {
         let _entered = Entered::new(self.clone());
         let result = catch_unwind(AssertUnwindSafe(|| self.run_to_the_end(main)));
+        self.watchers.take();
         self.supervised.take();
         self.drop_tasks();
         // Wakers hold what holds them.
@@ -124,6 +150,7 @@ impl Executor {
             self.count_step()?;
             if id != MAIN {
                 self.poll(id);
+                self.tell_watchers(Moment::Step);
                 continue;
             }
             waker.begin();
@@ -132,9 +159,11 @@ impl Executor {
                 self.shared.with(|state| state.log(Step::Finished(MAIN)));
                 break output;
             }
+            self.tell_watchers(Moment::Step);
         };
         // What it holds goes before the leftovers are counted: the last handle of a queue, perhaps.
         drop(main);
+        self.watchers.take();
         self.supervised.take();
         self.shared.with(|state| state.chaos = Chaos::none());
         let patience = self.shared.with(|state| state.now + LATEST);
@@ -191,6 +220,9 @@ impl Executor {
 
     /// Nobody is ready: moves time on to what is due next, unless that is after `latest`.
     fn wait(&self, latest: Option<Duration>) -> Result<(), Reason> {
+        if self.shared.with(|state| state.late == 0) {
+            self.tell_watchers(Moment::Lull);
+        }
         let (idle, due) = self.shared.with(|state| {
             state.lulls += 1;
             let idle = take(&mut state.until_idle);

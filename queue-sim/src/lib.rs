@@ -59,6 +59,7 @@ mod world;
 pub use chaos::Chaos;
 pub use chaotic::Chaotic;
 pub use drain::Drain;
+pub use executor::Moment;
 pub use failure::Failure;
 pub use perform::perform;
 pub use recorder::Recorder;

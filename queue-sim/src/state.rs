@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) ready: Vec<TaskId>,
     pub(crate) timers: BTreeMap<TimerKey, Waker>,
     next_timer: u64,
+    /// How many wake-ups are late.
+    pub(crate) late: usize,
     /// Who waits until nothing can run without time moving on.
     pub(crate) until_idle: Vec<Waker>,
     /// Who waits until time has moved on.
@@ -67,6 +69,7 @@ impl Shared {
             ready: Vec::new(),
             timers: BTreeMap::new(),
             next_timer: 0,
+            late: 0,
             until_idle: Vec::new(),
             until_jump: Vec::new(),
             jumps: 0,

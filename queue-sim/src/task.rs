@@ -35,6 +35,14 @@ impl<T> Task<T> {
     }
 }
 
+impl<T> Task<T> {
+    /// Whether it has returned; awaiting it then takes no time.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.borrow().output.is_some()
+    }
+}
+
 impl<T> Future for Task<T> {
     type Output = T;
 
@@ -50,6 +58,6 @@ impl<T> Future for Task<T> {
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("is_over", &self.0.borrow().output.is_some()).finish()
+        f.debug_struct("Task").field("is_over", &self.is_over()).finish()
     }
 }

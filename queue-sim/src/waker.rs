@@ -44,6 +44,7 @@ impl Wake for TaskWaker {
                 return false;
             }
             let late = state.some_time(LATEST);
+            state.late += 1;
             state.log(Step::Late(self.task, late));
             state.add_timer(state.now + late, Waker::from(Arc::new(Late(self.clone()))));
             true
@@ -59,6 +60,7 @@ struct Late(Arc<TaskWaker>);
 
 impl Wake for Late {
     fn wake(self: Arc<Self>) {
+        self.0.shared.with(|state| state.late -= 1);
         self.0.wake_now();
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use queue_core::{Builder, Handle, LocalMode, Queue, Runtime, Spawner, SpawnsQueue, Timer};
 
 use crate::chaos::Chaos;
-use crate::executor::Executor;
+use crate::executor::{Executor, Moment};
 use crate::sleep::{Sleep, jump, lull};
 use crate::state::Shared;
 use crate::task::Task;
@@ -134,6 +134,31 @@ impl World {
         queue.start();
         let queue = queue.clone();
         self.executor().supervise(Rc::new(move || queue.start()));
+    }
+
+    /// Calls this after every step, to look at what must hold at every moment; where it panics, the simulation fails.
+    ///
+    /// ```
+    /// use queue_sim::{Queue, Sim};
+    ///
+    /// Sim::new(1).run(|sim| async move {
+    ///     let queue = Queue::builder().workers(2).build();
+    ///     queue.register("hello", |_| async { Ok(()) });
+    ///     let handle = queue.handle();
+    ///     sim.watch(move |_| assert!(handle.inflight_count() <= 2));
+    ///     queue.start();
+    ///     for _ in 0..10 {
+    ///         queue.push("hello", &()).await.unwrap();
+    ///     }
+    ///     sim.drain(&queue).await;
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of this simulation.
+    pub fn watch(&self, watcher: impl FnMut(Moment) + 'static) {
+        self.executor().watch(Box::new(watcher));
     }
 
     /// How many steps (polls of a task) may be taken before that is called a livelock. Default: 5,000,000.

@@ -1,0 +1,45 @@
+//! Nobody waits for what is there: no push for room, no job for a worker, when nothing else will happen.
+
+use std::collections::BTreeMap;
+
+use super::bounds_hold::LARGEST;
+use super::{Facts, Holds, Invariant, Look, Seen, What, ensure};
+
+#[derive(Default)]
+pub(super) struct WaitersWake {
+    /// Pushes that wait, by the number of their named queue.
+    waiting: BTreeMap<usize, usize>,
+}
+
+impl Invariant for WaitersWake {
+    fn see(&mut self, seen: &Seen<'_>, _: &Facts) -> Holds {
+        match seen.what {
+            What::Waits(queue) => *self.waiting.entry(*queue).or_default() += 1,
+            What::WaitsNoMore(queue) => *self.waiting.entry(*queue).or_default() -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, look: &Look, facts: &Facts) -> Holds {
+        if !look.is_lull {
+            return Ok(());
+        }
+        for (queue, (counts, bounds)) in look.counts.iter().zip(&facts.queues).enumerate() {
+            let pushes = self.waiting.get(&queue).copied().unwrap_or_default();
+            let has_room = counts.ready + counts.delayed < bounds.capacity
+                && counts.waiting_bytes + LARGEST <= bounds.capacity_bytes;
+            ensure(pushes == 0 || !has_room, || {
+                format!("{pushes} pushes wait for room in {} that is there: {counts:?}", bounds.name)
+            })?;
+            let idle = bounds.limit.min(counts.workers) - counts.running;
+            ensure(counts.is_paused || counts.ready == 0 || idle == 0, || {
+                format!(
+                    "{} jobs are ready in {} and {idle} workers idle: {counts:?}",
+                    counts.ready, bounds.name
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
