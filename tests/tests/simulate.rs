@@ -3,7 +3,7 @@
 
 use queue_tests::workload::simulate;
 
-/// Says which seed fails, and why: `cargo run -p queue-tests --bin simulate -- --from SEED --seeds 1` prints its trace.
+/// Says which seed fails, and why: `cargo run -p queue-tests --bin simulate -- --from SEED --seeds 1 --trace` prints its trace.
 #[test]
 fn two_thousand_seeds() {
     for seed in 0..2000 {

@@ -6,8 +6,9 @@ use queue_core::{Event, JobId};
 
 use super::{Facts, Holds, Invariant, Lane, Place, Seen, What, ensure};
 
-/// A lane goes next after 32 turns; then as many lanes as there are may have waited as long.
-const PATIENCE: u32 = 32 + 10;
+/// A lane goes next after 32 turns of more urgent ones. Each of the nine others may have waited as long and go first, and
+/// less urgent ones that have are not among the 32.
+const PATIENCE: u32 = 32 + 2 * 9;
 
 #[derive(Default)]
 pub(super) struct NoPriorityStarves {
@@ -43,9 +44,11 @@ impl Invariant for NoPriorityStarves {
                 }
             }
             What::Event(Event::Cancelled(job) | Event::HandedBack(job)) => {
-                self.ready.values_mut().for_each(|jobs| {
-                    jobs.remove(&job.id);
-                });
+                for (lane, jobs) in &mut self.ready {
+                    if jobs.remove(&job.id) && jobs.is_empty() {
+                        self.passed_over.insert(*lane, 0);
+                    }
+                }
             }
             _ => {}
         }
