@@ -33,7 +33,7 @@ pub(crate) struct Executor {
     pub(crate) shared: Arc<Shared>,
     tasks: RefCell<BTreeMap<TaskId, Task>>,
     supervised: RefCell<Vec<Rc<dyn Fn()>>>,
-    watchers: RefCell<Vec<Box<dyn FnMut(Moment)>>>,
+    watchers: RefCell<Vec<Watcher>>,
     /// A restart is under way.
     restarting: Cell<bool>,
 }
@@ -47,6 +47,8 @@ pub enum Moment {
     /// Nothing can run until time moves on, and no wake-up is late: whoever waits now was not woken.
     Lull,
 }
+
+type Watcher = Box<dyn FnMut(Moment)>;
 
 struct Task {
     future: Pin<Box<dyn Described>>,
@@ -109,14 +111,16 @@ impl Executor {
     }
 
     /// Calls this after every step.
-    pub(crate) fn watch(&self, watcher: Box<dyn FnMut(Moment)>) {
+    pub(crate) fn watch(&self, watcher: Watcher) {
         self.watchers.borrow_mut().push(watcher);
     }
 
     fn tell_watchers(&self, moment: Moment) {
         // A watcher may add another.
         let mut watchers = self.watchers.take();
-        watchers.iter_mut().for_each(|watcher| watcher(moment));
+        for watcher in &mut watchers {
+            watcher(moment);
+        }
         watchers.append(&mut self.watchers.borrow_mut());
         self.watchers.replace(watchers);
     }

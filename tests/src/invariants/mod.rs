@@ -101,6 +101,8 @@ pub struct End {
     pub dead_letters: Vec<Arc<DeadJob>>,
     /// Events that the monitor was too slow for: none, or nothing else here means anything.
     pub missed: u64,
+    /// Whether the clock may have jumped during the shutdown.
+    pub clock_jumped: bool,
 }
 
 /// Every invariant, by the name of its file.

@@ -46,7 +46,7 @@ impl Monitor {
     }
 
     /// Something happened that the queue does not tell of.
-    pub fn note(&self, what: What) {
+    pub fn note(&self, what: &What) {
         let mut state = self.0.lock();
         state.read_events();
         state.show(what);
@@ -96,16 +96,16 @@ impl State {
         let mut any = false;
         while let Some(event) = self.events.try_recv() {
             any = true;
-            self.show(What::Event(event));
+            self.show(&What::Event(event));
         }
         any
     }
 
-    fn show(&mut self, what: What) {
+    fn show(&mut self, what: &What) {
         self.sim.note(format_args!("{what:?}"));
         let (since, at) = (self.since, self.sim.elapsed());
-        self.ask(|invariant, facts| invariant.see(&Seen { since, at, what: &what }, facts));
-        self.facts.note(at, &what);
+        self.ask(|invariant, facts| invariant.see(&Seen { since, at, what }, facts));
+        self.facts.note(at, what);
     }
 
     fn ask(&mut self, mut ask: impl FnMut(&mut dyn Invariant, &Facts) -> Holds) {

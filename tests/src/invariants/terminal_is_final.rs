@@ -16,10 +16,9 @@ impl Invariant for TerminalIsFinal {
         let place = facts.ledger.place(job.id);
         let is_legal = match event {
             Event::Pushed(_) => place.is_none(),
-            Event::Started(_) => place == Some(Place::Waiting),
+            Event::Started(_) | Event::HandedBack(_) => place == Some(Place::Waiting),
             Event::Requeued(_) | Event::DeadLetterEvicted(_) => place == Some(Place::Dead),
             Event::Cancelled(_) => matches!(place, Some(Place::Waiting | Place::Running)),
-            Event::HandedBack(_) => place == Some(Place::Waiting),
             _ => place == Some(Place::Running),
         };
         ensure(is_legal, || format!("{event:?}, and the job was {place:?}"))

@@ -114,13 +114,13 @@ struct Inside {
 
 impl Inside {
     fn enter(monitor: &Monitor, job: &Job) -> Self {
-        monitor.note(What::Entered(job.id, job.attempt));
+        monitor.note(&What::Entered(job.id, job.attempt));
         Self { monitor: monitor.clone(), id: job.id }
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.monitor.note(What::Left(self.id));
+        self.monitor.note(&What::Left(self.id));
     }
 }

@@ -16,6 +16,7 @@ pub(super) struct Plan {
     retry: Vec<RetryPolicy>,
     timeout: Vec<Option<Duration>>,
     pub(super) chaos: Chaos,
+    pub(super) clock_jumps: bool,
     pub(super) faults_for: Duration,
     pub(super) pushers: usize,
     pub(super) operations: usize,
@@ -30,11 +31,14 @@ impl Plan {
         let names = ["default", "email", "webhook"].into_iter().map(Name::from);
         let bounds: Vec<_> = names.take(queues).map(|name| some_bounds(name, random)).collect();
         let is_early = random.u8(0..3) == 0;
+        let clock_jumps = random.bool();
+        let chaos = if random.u8(0..4) == 0 { Chaos::none() } else { some_chaos(random) };
         Self {
             retry: bounds.iter().map(|_| some_retry(random)).collect(),
             timeout: bounds.iter().map(|_| random.bool().then(|| millis(5..200, random))).collect(),
             bounds,
-            chaos: if random.u8(0..4) == 0 { Chaos::none() } else { some_chaos(random) },
+            chaos: chaos.clock_jumps(if clock_jumps { random.f64() * 0.01 } else { 0.0 }),
+            clock_jumps,
             faults_for: millis(0..2000, random),
             pushers: random.usize(1..=4),
             operations: random.usize(1..=25),

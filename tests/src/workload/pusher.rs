@@ -55,7 +55,7 @@ impl Pusher {
         let accept = poll_fn(|cx| {
             let polled = push.as_mut().poll(cx);
             if let Poll::Ready(Ok(id)) = &polled {
-                self.monitor.note(What::Accepted(*id, facts));
+                self.monitor.note(&What::Accepted(*id, facts));
             }
             waits.set(polled.is_pending());
             polled.map(Some)
@@ -78,7 +78,7 @@ impl Pusher {
     fn try_push(&mut self) {
         let (_, facts, job) = self.some_job();
         if let Ok(id) = self.handle.push_job(job).try_push() {
-            self.monitor.note(What::Accepted(id, facts));
+            self.monitor.note(&What::Accepted(id, facts));
         }
     }
 
@@ -92,7 +92,7 @@ impl Pusher {
         let ids = pushed.unwrap_or_else(|error| error.accepted().to_vec());
         let alike = JobFacts { priority: Priority::NORMAL, not_before: Duration::ZERO, is_ready: true };
         for id in ids {
-            self.monitor.note(What::Accepted(id, alike));
+            self.monitor.note(&What::Accepted(id, alike));
         }
     }
 
@@ -155,7 +155,8 @@ impl Waits<'_> {
     fn set(&mut self, waits: bool) {
         if self.does != waits {
             self.does = waits;
-            self.monitor.note(if waits { What::Waits(self.queue) } else { What::WaitsNoMore(self.queue) });
+            let what = if waits { What::Waits(self.queue) } else { What::WaitsNoMore(self.queue) };
+            self.monitor.note(&what);
         }
     }
 }
