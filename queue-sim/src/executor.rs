@@ -224,7 +224,11 @@ impl Executor {
 
     /// Nobody is ready: moves time on to what is due next, unless that is after `latest`.
     fn wait(&self, latest: Option<Duration>) -> Result<(), Reason> {
-        if self.shared.with(|state| state.late == 0) {
+        let is_lull = self.shared.with(|state| {
+            let is_due = state.timers.first_key_value().is_some_and(|((at, _), _)| *at <= state.now);
+            state.late == 0 && !is_due
+        });
+        if is_lull {
             self.tell_watchers(Moment::Lull);
         }
         let (idle, due) = self.shared.with(|state| {

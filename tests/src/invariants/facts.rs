@@ -12,6 +12,8 @@ use super::{Ledger, What};
 pub struct Facts {
     /// The named queues.
     pub queues: Vec<Bounds>,
+    /// How late a job may become ready: a tick, or as long as nobody is there to see to it.
+    pub tolerance: Duration,
     /// What was asked of each job, once its push has returned.
     pub jobs: BTreeMap<JobId, JobFacts>,
     /// Where each job is.
@@ -42,8 +44,20 @@ pub struct JobFacts {
     pub priority: Priority,
     /// It may not start before this.
     pub not_before: Duration,
+    /// How long after its push was accepted it is ready.
+    pub delay: Duration,
     /// Whether it was pushed without a delay.
     pub is_ready: bool,
+}
+
+impl JobFacts {
+    /// Those of a job in a batch.
+    pub const ALIKE: Self = Self {
+        priority: Priority::NORMAL,
+        not_before: Duration::ZERO,
+        delay: Duration::ZERO,
+        is_ready: true,
+    };
 }
 
 /// The kind of all jobs that are pushed in batches, which are all alike.
@@ -64,9 +78,7 @@ impl Facts {
                 if let Event::Pushed(job) = event
                     && *job.kind == *BATCH
                 {
-                    let alike =
-                        JobFacts { priority: Priority::NORMAL, not_before: Duration::ZERO, is_ready: true };
-                    self.jobs.insert(job.id, alike);
+                    self.jobs.insert(job.id, JobFacts::ALIKE);
                 }
                 let queue = job_of(event).map(|job| self.queue(job));
                 self.ledger.apply(event, queue.unwrap_or_default(), at);

@@ -88,6 +88,8 @@ pub enum What {
 pub struct Look {
     /// In the order of [`Facts::queues`].
     pub counts: Vec<QueueCounts>,
+    /// When this is.
+    pub at: Duration,
     /// Whether nothing can run now until time moves on.
     pub is_lull: bool,
 }

@@ -29,13 +29,13 @@ struct State {
 impl Monitor {
     /// Watches this queue from now on, with all invariants.
     #[must_use]
-    pub fn new(sim: &World, handle: Handle, queues: Vec<Bounds>) -> Self {
+    pub fn new(sim: &World, handle: Handle, queues: Vec<Bounds>, tolerance: Duration) -> Self {
         let state = State {
             sim: sim.clone(),
             events: handle.subscribe(1 << 14),
             handle,
             invariants: all(),
-            facts: Facts { queues, ..Facts::default() },
+            facts: Facts { queues, tolerance, ..Facts::default() },
             since: sim.elapsed(),
             broken: None,
         };
@@ -83,7 +83,8 @@ impl Monitor {
         if has_changed || moment == Moment::Lull {
             let queues = &state.facts.queues;
             let counts = queues.iter().map(|bounds| state.handle.counts(&bounds.name).unwrap_or_default());
-            let look = Look { counts: counts.collect(), is_lull: moment == Moment::Lull };
+            let look =
+                Look { at: state.sim.elapsed(), counts: counts.collect(), is_lull: moment == Moment::Lull };
             state.ask(|invariant, facts| invariant.look(&look, facts));
         }
         state.since = state.sim.elapsed();

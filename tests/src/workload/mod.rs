@@ -31,7 +31,7 @@ async fn live(sim: World) {
     let plan = Plan::new(sim.random());
     sim.note(format_args!("{plan:?}"));
     let queue = plan.queue(&sim);
-    let monitor = Monitor::new(&sim, queue.handle(), plan.bounds.clone());
+    let monitor = Monitor::new(&sim, queue.handle(), plan.bounds.clone(), plan.tolerance);
     register(&sim, &queue, &monitor);
     sim.chaos(plan.chaos.clone());
     sim.supervise(&queue);
@@ -104,7 +104,6 @@ fn some_chaos(random: &mut fastrand::Rng) -> Chaos {
     let chaos = Chaos::none()
         .handler_panics(some(0.1))
         .handler_drops(some(0.1))
-        .crashes(some(0.03))
         .spurious_wakes(some(0.2))
         .late_wakes(some(0.2));
     if random.bool() { chaos.slow_code(Duration::from_micros(random.u64(1..30))) } else { chaos }

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     timeout: Vec<Option<Duration>>,
     pub(super) chaos: Chaos,
     pub(super) clock_jumps: bool,
+    /// How late a job may become ready.
+    pub(super) tolerance: Duration,
     pub(super) faults_for: Duration,
     pub(super) pushers: usize,
     pub(super) operations: usize,
@@ -29,18 +31,24 @@ impl Plan {
         let random = &mut random;
         let queues = random.usize(1..=3);
         let names = ["default", "email", "webhook"].into_iter().map(Name::from);
-        let bounds: Vec<_> = names.take(queues).map(|name| some_bounds(name, random)).collect();
+        // Where everything is tight, pushes wait for each other more than for anything else.
+        let is_tight = random.u8(0..4) == 0;
+        let bounds: Vec<_> = names.take(queues).map(|name| some_bounds(name, is_tight, random)).collect();
         let is_early = random.u8(0..3) == 0;
-        let clock_jumps = random.bool();
+        let (clock_jumps, crashes) = (random.bool(), random.bool());
         let chaos = if random.u8(0..4) == 0 { Chaos::none() } else { some_chaos(random) };
         Self {
             retry: bounds.iter().map(|_| some_retry(random)).collect(),
             timeout: bounds.iter().map(|_| random.bool().then(|| millis(5..200, random))).collect(),
             bounds,
-            chaos: chaos.clock_jumps(if clock_jumps { random.f64() * 0.01 } else { 0.0 }),
+            chaos: chaos
+                .crashes(if crashes { random.f64() * 0.03 } else { 0.0 })
+                .clock_jumps(if clock_jumps { random.f64() * 0.01 } else { 0.0 }),
             clock_jumps,
+            // A timekeeper that crashed comes back within a second, and the queue's ticks are one millisecond.
+            tolerance: Duration::from_millis(if crashes { 1000 } else { 2 }),
             faults_for: millis(0..2000, random),
-            pushers: random.usize(1..=4),
+            pushers: random.usize(1..=4) + if is_tight { 4 } else { 0 },
             operations: random.usize(1..=25),
             early_shutdown: is_early.then(|| (millis(0..300, random), millis(0..300, random))),
         }
@@ -65,14 +73,14 @@ impl Plan {
     }
 }
 
-fn some_bounds(name: Name, random: &mut Rng) -> Bounds {
+fn some_bounds(name: Name, is_tight: bool, random: &mut Rng) -> Bounds {
     let workers = random.usize(1..=4);
     Bounds {
         name,
         workers,
         limit: if random.bool() { workers } else { random.usize(1..=4) },
-        capacity: if random.bool() { 100_000 } else { random.usize(1..=6) },
-        capacity_bytes: if random.bool() { 10_000_000 } else { random.usize(512..2000) },
+        capacity: if !is_tight && random.bool() { 100_000 } else { random.usize(1..=6) },
+        capacity_bytes: if !is_tight && random.bool() { 10_000_000 } else { random.usize(512..2000) },
         dead_letters: if random.bool() { 100_000 } else { random.usize(0..5) },
     }
 }

@@ -33,8 +33,8 @@ impl Pusher {
                 self.sim.sleep(pause).await;
             }
             match self.random.u8(0..20) {
-                0..=8 => drop(self.push(None).await),
-                9..=10 => {
+                0..=5 => drop(self.push(None).await),
+                6..=10 => {
                     let patience = millis(0..20, &mut self.random);
                     drop(self.push(Some(patience)).await);
                 }
@@ -90,9 +90,8 @@ impl Pusher {
             (0..count).map(|_| NewJob::raw(BATCH, self.some_payload()).queue(name.clone())).collect();
         let pushed = self.handle.push_many(jobs).await;
         let ids = pushed.unwrap_or_else(|error| error.accepted().to_vec());
-        let alike = JobFacts { priority: Priority::NORMAL, not_before: Duration::ZERO, is_ready: true };
         for id in ids {
-            self.monitor.note(&What::Accepted(id, alike));
+            self.monitor.note(&What::Accepted(id, JobFacts::ALIKE));
         }
     }
 
@@ -134,8 +133,9 @@ impl Pusher {
             job = job.timeout(millis(0..100, &mut self.random));
         }
         let is_ready = delay.is_none_or(|delay| delay.is_zero());
-        let not_before = self.sim.elapsed() + delay.unwrap_or_default();
-        (queue, JobFacts { priority, not_before, is_ready }, job)
+        let delay = delay.unwrap_or_default();
+        let not_before = self.sim.elapsed() + delay;
+        (queue, JobFacts { priority, not_before, delay, is_ready }, job)
     }
 
     fn some_payload(&mut self) -> Payload {
