@@ -77,9 +77,11 @@ pub enum What {
     Waits(usize),
     /// It does not any more.
     WaitsNoMore(usize),
+    /// A running attempt was asked to stop.
+    Asked(JobId),
     /// Shutdown is about to begin.
     ShutdownBegins,
-    /// The queue is idle: this many steps were taken in an hour.
+    /// The queue is idle, but for a job that is due later: this many steps were taken in an hour.
     Idle(u64),
 }
 

@@ -71,6 +71,8 @@ async fn live(sim: World) {
     sim.drain(&queue).await;
     // What was cancelled may still be noticed when it would have been due.
     sim.sleep(LONG).await;
+    Pusher::new(&sim, queue.handle(), &monitor, 1).push_for_later(2 * LONG);
+    sim.settle().await;
     let before = sim.steps();
     sim.sleep(LONG).await;
     monitor.note(&What::Idle(sim.steps() - before));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_lite::future::{or, poll_fn};
-use queue_core::{Handle, JobId, NewJob, Payload, Priority, PushError};
+use queue_core::{CancelAnswer, Handle, JobId, NewJob, Payload, Priority, PushError};
 use queue_sim::World;
 
 use super::handlers::{KINDS, Script};
@@ -75,6 +75,14 @@ impl Pusher {
         self.push(None).await.map_or(Ok(()), |pushed| pushed.map(drop))
     }
 
+    /// Pushes a job that does not become ready soon.
+    pub(super) fn push_for_later(&self, delay: Duration) {
+        let id = self.handle.push_job(NewJob::raw(KINDS[0], b"null".to_vec()).delay(delay)).try_push();
+        let not_before = self.sim.elapsed() + delay;
+        let facts = JobFacts { not_before, delay, is_ready: false, ..JobFacts::ALIKE };
+        self.monitor.note(&What::Accepted(id.expect("a drained queue has room"), facts));
+    }
+
     fn try_push(&mut self) {
         let (_, facts, job) = self.some_job();
         if let Ok(id) = self.handle.push_job(job).try_push() {
@@ -98,7 +106,9 @@ impl Pusher {
     fn cancel(&mut self) {
         let ids: Vec<_> = self.monitor.facts(|facts| facts.ledger.ids().collect());
         if let Some(id) = self.random.choice(ids) {
-            let _ = self.handle.cancel(id);
+            if self.handle.cancel(id) == CancelAnswer::Asked {
+                self.monitor.note(&What::Asked(id));
+            }
         }
     }
 
