@@ -105,10 +105,10 @@ impl Pusher {
 
     fn cancel(&mut self) {
         let ids: Vec<_> = self.monitor.facts(|facts| facts.ledger.ids().collect());
-        if let Some(id) = self.random.choice(ids) {
-            if self.handle.cancel(id) == CancelAnswer::Asked {
-                self.monitor.note(&What::Asked(id));
-            }
+        if let Some(id) = self.random.choice(ids)
+            && self.handle.cancel(id) == CancelAnswer::Asked
+        {
+            self.monitor.note(&What::Asked(id));
         }
     }
 
