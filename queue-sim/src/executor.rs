@@ -13,29 +13,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::chaos::{Chaos, FARTHEST, FARTHEST_WALL, LATEST, LONGEST_OUTAGE};
+use crate::chaos::{Chaos, LATEST};
 use crate::failure::Reason;
+use crate::piece::{Origin, Piece};
 use crate::state::{MAIN, Shared, TaskId};
 use crate::trace::Step;
 use crate::waker::TaskWaker;
-use crate::world::World;
 
 pub(crate) struct Executor {
     pub(crate) shared: Arc<Shared>,
-    tasks: RefCell<BTreeMap<TaskId, Task>>,
-    supervised: RefCell<Vec<Rc<dyn Fn()>>>,
+    pub(crate) tasks: RefCell<BTreeMap<TaskId, Piece>>,
+    pub(crate) supervised: RefCell<Vec<Rc<dyn Fn()>>>,
     watchers: RefCell<Vec<Watcher>>,
     /// A restart is under way.
-    restarting: Cell<bool>,
+    pub(crate) restarting: Cell<bool>,
 }
 
 /// When a watcher is called; see [`World::watch`].
@@ -49,27 +47,6 @@ pub enum Moment {
 }
 
 type Watcher = Box<dyn FnMut(Moment)>;
-
-struct Task {
-    future: Pin<Box<dyn Described>>,
-    waker: Arc<TaskWaker>,
-    origin: Origin,
-}
-
-/// Who spawned a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    User,
-    /// It is part of a queue, which can do without it for a while.
-    Queue,
-    /// The simulator itself.
-    Simulator,
-}
-
-/// A task that can say what it waits for.
-trait Described: Future<Output = ()> {
-    fn describe(&self) -> String;
-}
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
@@ -89,20 +66,6 @@ impl Executor {
     /// The one that runs on this thread.
     pub(crate) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Clone::clone)
-    }
-
-    /// Spawns a task that somebody else wrote.
-    pub(crate) fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) {
-        self.add(name, Box::pin(Named(Box::pin(future))), Origin::User);
-    }
-
-    /// Spawns a task of a queue.
-    pub(crate) fn spawn_part(
-        &self,
-        name: &'static str,
-        future: impl Future<Output = ()> + fmt::Debug + 'static,
-    ) {
-        self.add(name, Box::pin(Part(Box::pin(future))), Origin::Queue);
     }
 
     /// Calls this after every crash.
@@ -253,66 +216,6 @@ impl Executor {
         Ok(())
     }
 
-    /// The faults that need no occasion.
-    fn upset(&self) {
-        let tasks = self.tasks.borrow();
-        let woken = self.shared.with(|state| {
-            if state.happens(state.chaos.clock_jumps) {
-                if state.random.bool() {
-                    let by = state.some_time(FARTHEST);
-                    state.pass(by);
-                    state.log(Step::Ahead(by));
-                } else {
-                    let by = state.some_time(FARTHEST_WALL);
-                    let ahead = state.random.bool();
-                    state.wall = if ahead { state.wall + by } else { state.wall - by };
-                    state.log(Step::Wall(if ahead { "AHEAD" } else { "BACK" }, by));
-                }
-            }
-            if tasks.is_empty() || !state.happens(state.chaos.spurious_wakes) {
-                return None;
-            }
-            let at = state.random.usize(0..tasks.len());
-            let (id, task) = tasks.iter().nth(at)?;
-            state.log(Step::Spurious(*id));
-            Some(task.waker.clone())
-        });
-        if let Some(waker) = woken {
-            waker.wake_now();
-        }
-    }
-
-    /// Starts again what is supervised, after a while.
-    fn restart_later(&self) {
-        if self.supervised.borrow().is_empty() || self.restarting.replace(true) {
-            return;
-        }
-        let outage = self.shared.with(|state| state.some_time(LONGEST_OUTAGE));
-        let sleep = World::of(&self.shared).sleep(outage);
-        let restart = async move {
-            sleep.await;
-            let Some(this) = Self::current() else { return };
-            this.restarting.set(false);
-            this.shared.with(|state| state.log(Step::Restarted));
-            let restarts = this.supervised.borrow().clone();
-            for restart in restarts {
-                restart();
-            }
-        };
-        self.add("supervisor", Box::pin(Named(Box::pin(restart))), Origin::Simulator);
-    }
-
-    fn add(&self, name: &'static str, future: Pin<Box<dyn Described>>, origin: Origin) {
-        let id = self.shared.with(|state| {
-            let id = state.trace.name(name);
-            state.log(Step::Spawned(id));
-            id
-        });
-        let waker = TaskWaker::new(self.shared.clone(), id);
-        self.tasks.borrow_mut().insert(id, Task { future, waker: waker.clone(), origin });
-        waker.wake_now();
-    }
-
     fn descriptions(&self) -> Vec<String> {
         let tasks = self.tasks.borrow();
         let name = |id: TaskId| self.shared.with(|state| state.trace.name_of(id));
@@ -343,37 +246,5 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         CURRENT.set(self.0.take());
-    }
-}
-
-struct Named(Pin<Box<dyn Future<Output = ()>>>);
-
-impl Future for Named {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl Described for Named {
-    fn describe(&self) -> String {
-        String::new()
-    }
-}
-
-struct Part<F>(Pin<Box<F>>);
-
-impl<F: Future<Output = ()>> Future for Part<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl<F: Future<Output = ()> + fmt::Debug> Described for Part<F> {
-    fn describe(&self) -> String {
-        format!("{:?}", self.0)
     }
 }

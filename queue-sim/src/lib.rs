@@ -41,15 +41,19 @@
 
 pub use queue_core::*;
 
+mod adapter;
 mod chaos;
 mod chaotic;
 mod drain;
 mod executor;
 mod failure;
+mod faults;
 mod perform;
+mod piece;
 mod recorder;
 mod sim;
 mod sleep;
+mod spawn;
 mod state;
 mod task;
 mod trace;

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use queue_core::{Builder, Handle, LocalMode, Queue, Runtime, Spawner, SpawnsQueue, Timer};
+use queue_core::{Builder, Handle, Queue};
 
 use crate::chaos::Chaos;
 use crate::executor::{Executor, Moment};
+use crate::piece::Origin;
 use crate::sleep::{Sleep, jump, lull};
 use crate::state::Shared;
 use crate::task::Task;
@@ -19,7 +20,7 @@ use crate::trace::Step;
 /// Its default is the one that runs on this thread, so `queue_sim::Queue::builder()` needs no argument.
 #[derive(Clone)]
 pub struct World {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// The queue rounds deadlines up to ticks of about a millisecond.
@@ -97,7 +98,7 @@ impl World {
         F: Future + 'static,
     {
         let (task, run) = Task::new(future);
-        self.executor().spawn(name, run);
+        self.executor().spawn(name, run, Origin::User);
         task
     }
 
@@ -188,7 +189,7 @@ impl World {
         })
     }
 
-    fn executor(&self) -> Rc<Executor> {
+    pub(crate) fn executor(&self) -> Rc<Executor> {
         let executor = Executor::current().filter(|executor| Arc::ptr_eq(&executor.shared, &self.shared));
         executor.expect("this is called inside of its simulation, and before that is over")
     }
@@ -206,59 +207,8 @@ impl Default for World {
     }
 }
 
-impl Timer for World {
-    type Sleep = Sleep;
-
-    fn now(&self) -> Instant {
-        let now = self.shared.with(|state| {
-            if !state.chaos.slow_code.is_zero() {
-                let time = state.some_time(state.chaos.slow_code);
-                state.pass(time);
-            }
-            state.now
-        });
-        self.shared.instant(now)
-    }
-
-    fn wall(&self) -> SystemTime {
-        self.shared.with(|state| state.wall)
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep::new(self.shared.clone(), self.shared.since_start(deadline))
-    }
-}
-
-impl<F> Spawner<F> for World
-where
-    F: Future<Output = ()> + fmt::Debug + 'static,
-{
-    /// # Panics
-    ///
-    /// Outside of this simulation.
-    fn spawn(&self, future: F) {
-        let name = std::any::type_name::<F>();
-        let name = name.split('<').next().and_then(|path| path.rsplit(':').next()).unwrap_or(name);
-        self.executor().spawn_part(name, future);
-    }
-}
-
-impl Runtime for World {
-    type Mode = LocalMode;
-
-    fn seed(&self) -> Option<u64> {
-        Some(self.shared.seed)
-    }
-}
-
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").field("seed", &self.seed()).field("elapsed", &self.elapsed()).finish()
     }
 }
-
-/// A world runs its own queues.
-const _: fn() = || {
-    fn runs<R: Runtime + SpawnsQueue<R>>() {}
-    runs::<World>();
-};

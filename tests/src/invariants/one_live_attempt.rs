@@ -32,7 +32,8 @@ impl Invariant for OneLiveAttempt {
         }
     }
 
-    fn end(&mut self, _: &End, _: &Facts) -> Holds {
+    fn end(&mut self, end: &End, _: &Facts) -> Holds {
+        self.inside.retain(|id| !end.report.abandoned.contains(id));
         ensure(self.inside.is_empty(), || format!("these still have handlers: {:?}", self.inside))
     }
 }
