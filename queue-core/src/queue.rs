@@ -333,7 +333,7 @@ impl<R: Runtime> Builder<R> {
 
     /// Where jitter starts from. With the same seed, the same sequence of failures gets the same delays.
     ///
-    /// Default: a random one.
+    /// Default: the runtime's [`seed`](Runtime::seed), which for all but simulators is a random one.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -356,7 +356,7 @@ impl<R: Runtime> Builder<R> {
             }
         }
         let configs = queues.into_iter().map(|(name, config)| config.resolve(name, &defaults)).collect();
-        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        let seed = seed.or_else(|| runtime.seed()).unwrap_or_else(|| fastrand::u64(..));
         let core = Arc::new(Core::new(configs, registry, Box::new(runtime.clone()), seed));
         Queue {
             handle: Handle::new(core.clone()),

@@ -84,6 +84,14 @@ pub trait Runtime: Timer + Clone + Send + Sync + 'static {
     /// [`SendMode`](crate::SendMode) if tasks may move between threads, [`LocalMode`](crate::LocalMode) if
     /// they stay on the thread that started them.
     type Mode: Mode;
+
+    /// Where the jitter of a queue starts from that was built without [`Builder::seed`](crate::Builder::seed). A
+    /// runtime that repeats itself, such as a simulator, has to say so here: nothing else in the queue is random.
+    ///
+    /// Default: `None`, a random one.
+    fn seed(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A spawner that can run a queue on runtime `R`: it takes both kinds of task that a queue starts.

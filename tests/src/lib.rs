@@ -7,11 +7,15 @@
 
 #![allow(clippy::missing_errors_doc, reason = "an error of a scenario is a failed test, always")]
 
+#[cfg(feature = "sim")]
+pub mod invariants;
 mod matrix;
 pub mod runtimes;
 pub mod scenarios;
 mod signals;
 mod watchdog;
+#[cfg(feature = "sim")]
+pub mod workload;
 
 pub use runtimes::TestRuntime;
 pub use signals::{Gate, Log};

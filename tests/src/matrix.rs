@@ -1,30 +1,35 @@
 //! One test per scenario and runtime.
 
-/// Makes a test of every scenario on every runtime whose feature is on.
+/// Makes a test of every scenario on every runtime whose feature is on. Attributes are for the simulator's test alone: an
+/// `ignore` says what it lacks.
 ///
 /// ```text
 /// matrix! {
 ///     outcomes { a_failed_attempt_is_retried, a_panic_is_a_failure }
-///     order { jobs_start_in_push_order }
+///     limits { #[ignore = "needs threads"] the_limit_holds_over_all_threads }
 /// }
 /// ```
 #[macro_export]
 macro_rules! matrix {
-    ($($scenarios:tt)*) => {
+    ($($group:ident { $($(#[$simulated:meta])* $scenario:ident),* $(,)? })*) => {
         #[cfg(feature = "tokio")]
-        $crate::on_runtime! { tokio_multi, $crate::runtimes::TokioMulti; $($scenarios)* }
+        $crate::on_runtime! { tokio_multi, $crate::runtimes::TokioMulti; $($group { $($scenario)* })* }
         #[cfg(feature = "tokio")]
-        $crate::on_runtime! { tokio_current, $crate::runtimes::TokioCurrent; $($scenarios)* }
+        $crate::on_runtime! { tokio_current, $crate::runtimes::TokioCurrent; $($group { $($scenario)* })* }
         #[cfg(feature = "tokio")]
-        $crate::on_runtime! { tokio_local, $crate::runtimes::TokioLocal; $($scenarios)* }
+        $crate::on_runtime! { tokio_local, $crate::runtimes::TokioLocal; $($group { $($scenario)* })* }
         #[cfg(feature = "smol")]
-        $crate::on_runtime! { smol_global, $crate::runtimes::SmolGlobal; $($scenarios)* }
+        $crate::on_runtime! { smol_global, $crate::runtimes::SmolGlobal; $($group { $($scenario)* })* }
         #[cfg(feature = "smol")]
-        $crate::on_runtime! { smol_own, $crate::runtimes::SmolOwn; $($scenarios)* }
+        $crate::on_runtime! { smol_own, $crate::runtimes::SmolOwn; $($group { $($scenario)* })* }
         #[cfg(feature = "smol")]
-        $crate::on_runtime! { smol_local, $crate::runtimes::SmolLocal; $($scenarios)* }
+        $crate::on_runtime! { smol_local, $crate::runtimes::SmolLocal; $($group { $($scenario)* })* }
         #[cfg(feature = "compio")]
-        $crate::on_runtime! { compio, $crate::runtimes::Compio; $($scenarios)* }
+        $crate::on_runtime! { compio, $crate::runtimes::Compio; $($group { $($scenario)* })* }
+        #[cfg(feature = "sim")]
+        $crate::on_runtime! {
+            sim, $crate::runtimes::Simulated; $($group { $($(#[$simulated])* $scenario)* })*
+        }
     };
 }
 
@@ -32,12 +37,13 @@ macro_rules! matrix {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! on_runtime {
-    ($name:ident, $runtime:ty; $($group:ident { $($scenario:ident),* $(,)? })*) => {
+    ($name:ident, $runtime:ty; $($group:ident { $($(#[$attribute:meta])* $scenario:ident)* })*) => {
         mod $name {
             $(
                 mod $group {
                     $(
                         #[test]
+                        $(#[$attribute])*
                         fn $scenario() {
                             let name = concat!(stringify!($name), "::", stringify!($group), "::", stringify!($scenario));
                             $crate::run::<$runtime, _>(name, $crate::scenarios::$group::$scenario);

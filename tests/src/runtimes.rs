@@ -8,6 +8,9 @@ use crate::watchdog::watch;
 
 /// A runtime to run a scenario on. Cheap to clone; a clone is the same running runtime.
 pub trait TestRuntime: Clone + 'static {
+    /// How often each scenario runs: more than once only where that makes a difference which can be had again.
+    const RUNS: u64 = 1;
+
     /// What its queues are made of.
     type Runtime: Runtime + Default;
 
@@ -235,6 +238,46 @@ mod on_compio {
         }
 
         fn start(&self, queue: &Queue<Self::Runtime>) {
+            queue.start();
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+pub use on_sim::Simulated;
+
+#[cfg(feature = "sim")]
+mod on_sim {
+    use std::cell::Cell;
+
+    use queue_core::Queue;
+    use queue_sim::{Sim, World};
+
+    use super::TestRuntime;
+
+    /// The simulator, without faults, with another schedule for every scenario that a thread runs.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Simulated;
+
+    thread_local! {
+        static SEED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    impl TestRuntime for Simulated {
+        const RUNS: u64 = 10;
+
+        type Runtime = World;
+
+        fn block_on<F: Future>(scenario: impl FnOnce(Self) -> F) -> F::Output {
+            // A test has a thread of its own, so its first seed is 0.
+            Sim::new(SEED.replace(SEED.get() + 1)).run(|sim| {
+                // Scenarios end with queues that still run, as their runtimes do.
+                sim.allow_leftovers();
+                scenario(Self)
+            })
+        }
+
+        fn start(&self, queue: &Queue<World>) {
             queue.start();
         }
     }

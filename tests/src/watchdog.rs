@@ -30,7 +30,7 @@ pub fn watch(queue: Handle) {
 /// # Panics
 ///
 /// When the scenario does or returns an error. When it hangs, the whole process ends.
-pub fn run<T, F>(name: &'static str, scenario: impl FnOnce(T) -> F)
+pub fn run<T, F>(name: &'static str, scenario: impl Fn(T) -> F)
 where
     T: TestRuntime,
     F: Future<Output = TestResult>,
@@ -50,7 +50,7 @@ where
             process::exit(101);
         }
     });
-    let result = T::block_on(scenario);
+    let result = (0..T::RUNS).try_for_each(|_| T::block_on(&scenario));
     WATCHED.take();
     drop(done);
     watchdog.join().expect("the watchdog does not panic");

@@ -116,6 +116,7 @@ shut_down_inside! {
     "smol": queue_smol::Smol,
     "smol": queue_smol::local::SmolLocal,
     "compio": queue_compio::Compio,
+    "sim": queue_sim::World,
 }
 
 /// A handler may shut its own queue down: nobody waits for that handler, which is reported as abandoned, and the other

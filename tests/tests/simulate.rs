@@ -1,0 +1,22 @@
+//! Many lives of a queue, each under all invariants.
+#![cfg(feature = "sim")]
+
+use queue_tests::workload::simulate;
+
+/// Says which seed fails, and why: `cargo run -p queue-tests --bin simulate -- --from SEED --seeds 1 --trace` prints its trace.
+#[test]
+fn two_thousand_seeds() {
+    for seed in 0..2000 {
+        if let Err(failure) = simulate(seed) {
+            panic!("seed {seed} fails: {failure}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_life() {
+    for seed in 0..20 {
+        let traces = [simulate(seed), simulate(seed)].map(|trace| trace.expect("it holds").to_string());
+        assert_eq!(traces[0], traces[1]);
+    }
+}
