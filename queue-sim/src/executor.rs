@@ -36,7 +36,7 @@ pub(crate) struct Executor {
     pub(crate) restarting: Cell<bool>,
 }
 
-/// When a watcher is called; see [`World::watch`].
+/// When a watcher is called; see [`World::watch`](crate::World::watch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Moment {

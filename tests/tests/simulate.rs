@@ -20,3 +20,35 @@ fn the_same_seed_gives_the_same_life() {
         assert_eq!(traces[0], traces[1]);
     }
 }
+
+/// A workload that does little would prove little.
+#[test]
+fn everything_happens() {
+    let lives: String = (0..100).map(|seed| simulate(seed).expect("it holds").to_string()).collect();
+    for what in [
+        "Waits(",
+        "Asked(",
+        "Cancelled(",
+        "DeadLetterEvicted(",
+        "Died {",
+        "HandedBack(",
+        "Interrupted(",
+        "Requeued(",
+        "Retried {",
+        "Snoozed {",
+        "Succeeded(",
+        "NoHandler",
+        "it panics",
+        "injected panic",
+        "injected failure",
+        "timed out after",
+        "CRASH",
+        "RESTART",
+        "LATE WAKE",
+        "SPURIOUS WAKE",
+        "CLOCK AHEAD",
+        "WALL CLOCK BACK",
+    ] {
+        assert!(lives.contains(what), "there is no {what:?}");
+    }
+}

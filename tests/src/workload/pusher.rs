@@ -50,6 +50,7 @@ impl Pusher {
     /// Pushes a job, and gives up when `patience` is over.
     async fn push(&mut self, patience: Option<Duration>) -> Option<Result<JobId, PushError>> {
         let (queue, facts, job) = self.some_job();
+        let looks_once_more = self.random.bool();
         let mut push = pin!(self.handle.push_job(job).into_future());
         let mut waits = Waits { monitor: &self.monitor, queue, does: false };
         let accept = poll_fn(|cx| {
@@ -67,7 +68,8 @@ impl Pusher {
             }
             None
         };
-        or(accept, gives_up).await
+        // Whoever gives up without a last look may have been granted room already.
+        if looks_once_more { or(accept, gives_up).await } else { or(gives_up, accept).await }
     }
 
     /// Pushes a job from inside of a handler, to the default queue.
