@@ -13,6 +13,8 @@ mod matrix;
 pub mod runtimes;
 pub mod scenarios;
 mod signals;
+#[cfg(feature = "sim")]
+pub mod unwatched;
 mod watchdog;
 #[cfg(feature = "sim")]
 pub mod workload;

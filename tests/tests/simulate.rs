@@ -1,6 +1,7 @@
 //! Many lives of a queue, each under all invariants.
 #![cfg(feature = "sim")]
 
+use queue_tests::unwatched;
 use queue_tests::workload::simulate;
 
 /// Says which seed fails, and why: `cargo run -p queue-tests --bin simulate -- --from SEED --seeds 1 --trace` prints its trace.
@@ -50,5 +51,15 @@ fn everything_happens() {
         "WALL CLOCK BACK",
     ] {
         assert!(lives.contains(what), "there is no {what:?}");
+    }
+}
+
+/// What nobody subscribes to runs in batches.
+#[test]
+fn two_thousand_unwatched_seeds() {
+    for seed in 0..2000 {
+        if let Err(failure) = unwatched::simulate(seed) {
+            panic!("seed {seed} fails: {failure}");
+        }
     }
 }

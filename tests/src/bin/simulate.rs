@@ -3,16 +3,19 @@
 //! ```text
 //! cargo run --release -p queue-tests --bin simulate -- --seeds 1000000
 //! cargo run --release -p queue-tests --bin simulate -- --from 4711 --seeds 1 --trace
+//! cargo run --release -p queue-tests --bin simulate -- --unwatched --seeds 1000000
 //! ```
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use queue_tests::workload::simulate;
+use queue_tests::{unwatched, workload};
 
 struct Options {
     from: u64,
     seeds: u64,
+    /// Without subscribers.
+    unwatched: bool,
     /// Print what happened.
     trace: bool,
 }
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
     match options() {
         Ok(options) => explore(&options),
         Err(wrong) => {
-            eprintln!("{wrong}\nusage: simulate [--seeds N] [--from SEED] [--trace]");
+            eprintln!("{wrong}\nusage: simulate [--unwatched] [--seeds N] [--from SEED] [--trace]");
             ExitCode::from(2)
         }
     }
@@ -34,7 +37,8 @@ fn explore(options: &Options) -> ExitCode {
     let mut digest = 0_u64;
     for done in 0..options.seeds {
         let seed = options.from.wrapping_add(done);
-        match simulate(seed) {
+        let life = if options.unwatched { unwatched::simulate(seed) } else { workload::simulate(seed) };
+        match life {
             Ok(trace) => {
                 steps += trace.len();
                 digest = digest.rotate_left(1) ^ trace.digest();
@@ -47,7 +51,8 @@ fn explore(options: &Options) -> ExitCode {
                     print!("{}", failure.trace());
                 }
                 println!("seed {seed} fails: {failure}");
-                println!("cargo run -p queue-tests --bin simulate -- --from {seed} --seeds 1 --trace");
+                let kind = if options.unwatched { "--unwatched " } else { "" };
+                println!("cargo run -p queue-tests --bin simulate -- {kind}--from {seed} --seeds 1 --trace");
                 return ExitCode::FAILURE;
             }
         }
@@ -62,7 +67,7 @@ fn explore(options: &Options) -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { from: 0, seeds: 10_000, trace: false };
+    let mut options = Options { from: 0, seeds: 10_000, unwatched: false, trace: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -72,6 +77,7 @@ fn options() -> Result<Options, String> {
         match argument.as_str() {
             "--from" => options.from = number()?,
             "--seeds" => options.seeds = number()?,
+            "--unwatched" => options.unwatched = true,
             "--trace" => options.trace = true,
             unknown => return Err(format!("{unknown:?} is no option")),
         }
