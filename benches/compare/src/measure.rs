@@ -65,6 +65,11 @@ pub(crate) fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).expect("it never is negative")
 }
 
+/// The CPU time that this thread has used.
+pub(crate) fn thread_cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("it never is negative")
+}
+
 /// How often the threads of this process went to sleep.
 pub(crate) fn sleeps() -> u64 {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();

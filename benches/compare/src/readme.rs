@@ -23,8 +23,8 @@ Written by `cargo run --release -p queue-compare -- --write`; do not edit by han
 
 Every contender does the same work, and its jobs are counted: a run that loses or doubles one is void. Repetitions are
 interleaved with their order reversed every other time, the first is dropped, and figures are medians with min..max. The
-ratio is the first row's figure to each. Absolute figures depend on the machine and on what else it does; ratios within a
-run hold within about a quarter.
+ratio is the first row's figure to each. Absolute figures depend on the machine and on what else it does: only ratios
+within one run mean anything, and those of a busy machine little.
 ";
 
 pub(crate) fn write(report: &Report) -> Result<(), Box<dyn Error>> {

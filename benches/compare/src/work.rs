@@ -149,3 +149,25 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally_of(numbers: &[u64]) -> Result<(), Void> {
+        let tally = Tally::new(Burst::json(4));
+        for n in numbers {
+            tally.count(*n);
+        }
+        tally.check()
+    }
+
+    #[test]
+    fn a_run_that_loses_or_doubles_a_job_is_void() {
+        assert!(tally_of(&[2, 0, 3, 1]).is_ok());
+        assert!(tally_of(&[0, 1, 2]).is_err());
+        assert!(tally_of(&[0, 1, 2, 3, 3]).is_err());
+        // One lost, another one doubled.
+        assert!(tally_of(&[0, 1, 3, 3]).is_err());
+    }
+}
