@@ -11,7 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 use super::closing::Phase;
 use super::inbox::{Inbox, Notes};
 use super::seats::Seats;
-use super::turn::{put_back, take_back};
+use super::settle::{put_back, take_back};
+
 use super::waiters::Waiters;
 use super::{Core, Effects};
 use crate::dead::DeadJob;

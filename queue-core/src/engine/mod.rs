@@ -21,6 +21,7 @@ mod effects;
 mod inbox;
 mod push;
 mod seats;
+mod settle;
 mod turn;
 mod waiters;
 

@@ -17,7 +17,13 @@ pub(crate) struct Index {
     /// The page that the last insert wrote, outside of the map: pushes come in order of id.
     newest: Option<(u64, Box<Page>)>,
     older: FxHashMap<u64, Box<Page>>,
+    /// Empty pages for the next ids: a queue that is filled and emptied over and over need not allocate for it.
+    #[expect(clippy::vec_box, reason = "the boxes move between here and the map")]
+    spare: Vec<Box<Page>>,
 }
+
+/// How many empty pages are kept: 4 KiB of them.
+const SPARE: usize = 16;
 
 #[derive(Debug)]
 struct Page {
@@ -29,10 +35,11 @@ impl Index {
     pub(crate) fn insert(&mut self, id: JobId, key: u32) {
         let number = id.as_u64() >> PAGE_BITS;
         if self.newest.as_ref().is_none_or(|(newest, _)| *newest != number) {
-            let page = self.older.remove(&number).unwrap_or_else(Page::new);
-            if let Some((older, page)) = self.newest.replace((number, page)).filter(|(_, page)| page.used > 0)
-            {
-                self.older.insert(older, page);
+            let page = self.older.remove(&number).or_else(|| self.spare.pop()).unwrap_or_else(Page::new);
+            match self.newest.replace((number, page)) {
+                Some((older, page)) if page.used > 0 => drop(self.older.insert(older, page)),
+                Some((_, page)) => self.keep(page),
+                None => {}
             }
         }
         let (_, page) = self.newest.as_mut().expect("the page was just put there");
@@ -66,9 +73,15 @@ impl Index {
                 let Some(page) = self.older.get_mut(&number) else { return };
                 page.clear(id);
                 if page.used == 0 {
-                    self.older.remove(&number);
+                    self.older.remove(&number).into_iter().for_each(|page| self.keep(page));
                 }
             }
+        }
+    }
+
+    fn keep(&mut self, empty: Box<Page>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(empty);
         }
     }
 }
