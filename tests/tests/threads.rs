@@ -15,7 +15,9 @@ const LONG: Duration = Duration::from_hours(1);
 // In a process of their own, because they block the one thread of smol's global executor.
 matrix! {
     abandoned {
+        #[ignore = "needs threads: its handler blocks one"]
         a_blocked_handler_is_abandoned_and_its_failure_kept,
+        #[ignore = "needs threads: its handler blocks one"]
         an_abandoned_handler_may_still_end_well,
     }
 }
