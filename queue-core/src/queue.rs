@@ -255,7 +255,7 @@ impl<R: Runtime> fmt::Debug for Queue<R> {
 }
 
 /// What one task of [`Queue::run`] is made of.
-#[expect(clippy::large_enum_variant, reason = "all but one are workers")]
+#[allow(clippy::large_enum_variant, reason = "all but one are workers")]
 enum Part<R: Runtime> {
     Worker(Worker<R>),
     Timekeeper(Timekeeper<R>),
