@@ -30,7 +30,6 @@ use crate::outcome::{AttemptTimedOut, Outcome};
 use crate::progress::{BATCH, Signal};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
-
 use crate::store::{Claim, Failure, Lease, Settle};
 use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};

@@ -12,7 +12,6 @@ use super::closing::Phase;
 use super::inbox::{Inbox, Notes};
 use super::seats::Seats;
 use super::settle::{put_back, take_back};
-
 use super::waiters::Waiters;
 use super::{Core, Effects};
 use crate::dead::DeadJob;
@@ -112,8 +111,7 @@ impl Channel {
             totals: Totals::default(),
             taken: Vec::new(),
         };
-        let inbox = Inbox::new();
-        inbox.note(&notes(&state));
+        let inbox = Inbox::new(&notes(&state));
         Self { index, config, state: Mutex::new(state), inbox }
     }
 
@@ -280,7 +278,8 @@ impl Channel {
             && state.busy < self.config.limit
     }
 
-    /// Wakes up to `jobs` idle workers, as far as the limit lets them start something.
+    /// Something became ready: what was claimed ahead of it goes back if it may have to wait for it, and up to `jobs` idle
+    /// workers are woken, as far as the limit lets them start something.
     pub(super) fn wake_workers(&self, state: &mut ChannelState, jobs: usize, effects: &mut Effects) {
         if state.seats.is_ahead_of(state.store.ready_lanes()) {
             take_back(state);

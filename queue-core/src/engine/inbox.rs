@@ -43,15 +43,16 @@ pub(super) struct Notes {
 }
 
 impl Inbox {
-    /// Closed until the first notes.
-    pub(super) fn new() -> Self {
-        Self {
+    pub(super) fn new(notes: &Notes) -> Self {
+        let this = Self {
             letters: Mutex::new(Letters::default()),
             is_wanted: AtomicBool::new(false),
-            waiting: AtomicUsize::new(usize::MAX),
-            waiting_bytes: AtomicUsize::new(usize::MAX),
+            waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             ahead: AtomicU16::new(0),
-        }
+        };
+        this.note(notes);
+        this
     }
 
     /// Leaves a job here, if it is a common one and nobody has to be asked or woken for it.
@@ -179,8 +180,7 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "nothing here depends on the time")]
         fn new() -> Arc<Self> {
             let store = Store::new("queue".into(), Instant::now(), DeadLimits { jobs: 1, bytes: 1 });
-            let inbox = Inbox::new();
-            inbox.note(&Notes { waiting: Some((0, 0)), ahead: 0 });
+            let inbox = Inbox::new(&Notes { waiting: Some((0, 0)), ahead: 0 });
             Arc::new(Self { state: Mutex::new(State { store, is_idle: false, wakes: 0 }), inbox })
         }
 

@@ -10,9 +10,10 @@
 //!   shutdown ─────────────────────────────────┴─ Closing: the report, who waits for it
 //! ```
 //!
-//! One mutex per channel guards all of its state, so a job moves between store, workers and waiters in one step. What
-//! must run outside of that lock (wakers, drops of user values) is collected in [`Effects`] and run after it. Locks
-//! are taken in the order closing → channel → (board | events | registry), and never across an await.
+//! One mutex per channel guards all of its state, so a job moves between store, workers and waiters in one step; common
+//! pushes come in through an inbox with a lock of its own, which is emptied before anything looks at the jobs. What must
+//! run outside of these locks (wakers, drops of user values) is collected in [`Effects`] and run after them. Locks are
+//! taken in the order closing → channel → inbox → (board | events | registry), and never across an await.
 
 mod board;
 mod channel;

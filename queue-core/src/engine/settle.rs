@@ -156,7 +156,7 @@ impl Channel {
         take_back(state);
         let done: Vec<_> = state.seats.done().collect();
         for lease in done {
-            self.settle(core, state, lease, Ending::Done, &mut leftovers, effects);
+            self.settle_done(core, state, lease, &mut leftovers, effects);
         }
         effects.drop_leftovers(leftovers);
     }

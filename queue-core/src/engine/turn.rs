@@ -26,6 +26,15 @@ pub(crate) struct Seat {
     pub(crate) slot: Arc<Slot>,
 }
 
+impl Seat {
+    /// Tells the watchers of an attempt that is over, if there are any. Not under a lock.
+    fn tell(&self, watched: bool) {
+        if watched {
+            self.slot.tell_watchers();
+        }
+    }
+}
+
 /// How the current attempt of a worker ended. Those before it in the batch are done.
 #[derive(Debug)]
 pub(crate) enum Ending {
@@ -148,9 +157,7 @@ impl Channel {
             (self.claim(core, state, seat, batch, waker, effects), watched)
         });
         batch.clean(given_back);
-        if watched {
-            seat.slot.tell_watchers();
-        }
+        seat.tell(watched);
         turn
     }
 
@@ -162,9 +169,7 @@ impl Channel {
             watched
         });
         batch.clean(batch.claims.len());
-        if watched {
-            seat.slot.tell_watchers();
-        }
+        seat.tell(watched);
     }
 
     /// The current attempt has to wait: the rest of its batch must not. Lets it run until `deadline`.
@@ -192,9 +197,7 @@ impl Channel {
             watched
         });
         batch.clean(batch.claims.len());
-        if watched {
-            seat.slot.tell_watchers();
-        }
+        seat.tell(watched);
     }
 
     fn claim(
