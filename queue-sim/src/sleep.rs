@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::state::{Shared, TimerKey};
+use crate::state::{Shared, State, TimerKey};
 
 /// Ends once the virtual clock has come to its deadline; made by [`World`](crate::World).
 #[must_use = "futures do nothing unless polled"]
@@ -53,28 +53,23 @@ impl std::fmt::Debug for Sleep {
 
 /// Ends when nothing else can run without time moving on.
 pub(crate) async fn lull(shared: &Shared) {
-    let lulls = shared.with(|state| state.lulls);
-    std::future::poll_fn(|cx| {
-        shared.with(|state| {
-            if state.lulls > lulls {
-                return Poll::Ready(());
-            }
-            state.until_idle.push(cx.waker().clone());
-            Poll::Pending
-        })
-    })
-    .await;
+    next(shared, |state| state.lulls, |state| &mut state.until_idle).await;
 }
 
 /// Ends when time has moved on.
 pub(crate) async fn jump(shared: &Shared) {
-    let jumps = shared.with(|state| state.jumps);
+    next(shared, |state| state.jumps, |state| &mut state.until_jump).await;
+}
+
+/// Ends when what is counted has happened once more.
+async fn next(shared: &Shared, count: fn(&State) -> u64, waiting: fn(&mut State) -> &mut Vec<Waker>) {
+    let before = shared.with(|state| count(state));
     std::future::poll_fn(|cx| {
         shared.with(|state| {
-            if state.jumps > jumps {
+            if count(state) > before {
                 return Poll::Ready(());
             }
-            state.until_jump.push(cx.waker().clone());
+            waiting(state).push(cx.waker().clone());
             Poll::Pending
         })
     })
