@@ -41,65 +41,34 @@ pub(crate) fn tokio_mpsc(burst: Burst) -> Result<Duration, Void> {
     })
 }
 
-pub(crate) fn async_channel(burst: Burst) -> Result<Duration, Void> {
-    let runtime = tokio_on(2);
-    let tally = Tally::new(burst);
-    let (sender, receiver) = async_channel::unbounded::<Vec<u8>>();
-    for _ in 0..WORKERS {
-        let (receiver, counter) = (receiver.clone(), tally.clone());
-        runtime.spawn(async move {
-            while let Ok(payload) = receiver.recv().await {
-                counter.run(&payload);
+/// A channel with several workers. A macro, because the channels have no trait in common, and what a closure would clone for
+/// every job would be measured with it.
+macro_rules! shared_channel {
+    ($name:ident: $channel:expr, $receive:ident, |$sender:ident, $payload:ident| $send:expr) => {
+        pub(crate) fn $name(burst: Burst) -> Result<Duration, Void> {
+            let runtime = tokio_on(2);
+            let tally = Tally::new(burst);
+            let ($sender, receiver) = $channel;
+            for _ in 0..WORKERS {
+                let (receiver, counter) = (receiver.clone(), tally.clone());
+                runtime.spawn(async move {
+                    while let Ok(payload) = receiver.$receive().await {
+                        counter.run(&payload);
+                    }
+                });
             }
-        });
-    }
-    let waits = tally.clone();
-    timed_push(&tally, runtime, async move {
-        for n in 0..burst.jobs {
-            waits.room(n).await;
-            sender.send(burst.payload(n)).await.expect("the workers are there");
+            let waits = tally.clone();
+            timed_push(&tally, runtime, async move {
+                for n in 0..burst.jobs {
+                    waits.room(n).await;
+                    let $payload = burst.payload(n);
+                    $send.expect("the workers are there");
+                }
+            })
         }
-    })
+    };
 }
 
-pub(crate) fn flume(burst: Burst) -> Result<Duration, Void> {
-    let runtime = tokio_on(2);
-    let tally = Tally::new(burst);
-    let (sender, receiver) = flume::unbounded::<Vec<u8>>();
-    for _ in 0..WORKERS {
-        let (receiver, counter) = (receiver.clone(), tally.clone());
-        runtime.spawn(async move {
-            while let Ok(payload) = receiver.recv_async().await {
-                counter.run(&payload);
-            }
-        });
-    }
-    let waits = tally.clone();
-    timed_push(&tally, runtime, async move {
-        for n in 0..burst.jobs {
-            waits.room(n).await;
-            sender.send(burst.payload(n)).expect("the workers are there");
-        }
-    })
-}
-
-pub(crate) fn kanal(burst: Burst) -> Result<Duration, Void> {
-    let runtime = tokio_on(2);
-    let tally = Tally::new(burst);
-    let (sender, receiver) = kanal::unbounded_async::<Vec<u8>>();
-    for _ in 0..WORKERS {
-        let (receiver, counter) = (receiver.clone(), tally.clone());
-        runtime.spawn(async move {
-            while let Ok(payload) = receiver.recv().await {
-                counter.run(&payload);
-            }
-        });
-    }
-    let waits = tally.clone();
-    timed_push(&tally, runtime, async move {
-        for n in 0..burst.jobs {
-            waits.room(n).await;
-            sender.send(burst.payload(n)).await.expect("the workers are there");
-        }
-    })
-}
+shared_channel!(async_channel: async_channel::unbounded::<Vec<u8>>(), recv, |sender, payload| sender.send(payload).await);
+shared_channel!(flume: flume::unbounded::<Vec<u8>>(), recv_async, |sender, payload| sender.send(payload));
+shared_channel!(kanal: kanal::unbounded_async::<Vec<u8>>(), recv, |sender, payload| sender.send(payload).await);

@@ -35,18 +35,11 @@ fn beside_flood(jobs: u64) -> Result<Vec<f64>, Void> {
             .fold(builder, |builder, name| builder.queue(name, QueueConfig::new().kinds([name])))
     });
     let delays = Delays::new();
-    let arrivals = delays.clone();
     ours.queue.register("a", |_| async {
         spin(Duration::from_millis(1));
         Ok(())
     });
-    ours.queue.register("b", move |job| {
-        let arrivals = arrivals.clone();
-        async move {
-            arrivals.arrived(job.deserialize()?);
-            Ok(())
-        }
-    });
+    delays.register(&ours.queue, "b");
     // Two threads work through two of these per millisecond at most.
     for _ in 0..jobs * 4 + 1_000 {
         ours.queue.try_push("a", &()).expect("there is room");
@@ -83,18 +76,11 @@ pub(super) fn urgent(settings: Settings) -> Scenario {
 fn behind_backlog(jobs: u64) -> Result<Vec<f64>, Void> {
     let ours = OnTokio::new(|builder| builder);
     let delays = Delays::new();
-    let arrivals = delays.clone();
     ours.queue.register("work", |_| async {
         spin(Duration::from_micros(20));
         Ok(())
     });
-    ours.queue.register("urgent", move |job| {
-        let arrivals = arrivals.clone();
-        async move {
-            arrivals.arrived(job.deserialize()?);
-            Ok(())
-        }
-    });
+    delays.register(&ours.queue, "urgent");
     // Two threads work through a hundred of these per millisecond.
     for _ in 0..jobs * 150 + 20_000 {
         ours.queue.try_push("work", &()).expect("there is room");

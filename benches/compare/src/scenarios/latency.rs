@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use queue_core::Queue;
+use queue_tokio::Tokio;
 use tako::queue::{Job as TakoJob, Queue as TakoQueue};
 use tokio::runtime::Runtime;
 
@@ -31,6 +33,18 @@ impl Delays {
     /// What a job carries.
     pub(super) fn stamp(&self) -> u64 {
         u64::try_from(self.base.elapsed().as_nanos()).expect("a run is short")
+    }
+
+    /// Has jobs of this kind note when they start.
+    pub(super) fn register(self: &Arc<Self>, queue: &Queue<Tokio>, kind: &'static str) {
+        let arrivals = self.clone();
+        queue.register(kind, move |job| {
+            let arrivals = arrivals.clone();
+            async move {
+                arrivals.arrived(job.deserialize()?);
+                Ok(())
+            }
+        });
     }
 
     pub(super) fn arrived(&self, stamp: u64) {
@@ -84,14 +98,7 @@ fn scenario(name: &'static str, what: &str, from: From, settings: Settings) -> S
 fn ours(jobs: u64, from: From) -> Result<Vec<f64>, Void> {
     let ours = OnTokio::new(|builder| builder);
     let delays = Delays::new();
-    let arrivals = delays.clone();
-    ours.queue.register("stamp", move |job| {
-        let arrivals = arrivals.clone();
-        async move {
-            arrivals.arrived(job.deserialize()?);
-            Ok(())
-        }
-    });
+    delays.register(&ours.queue, "stamp");
     ours.queue.start();
     let (handle, stamps) = (ours.queue.handle(), delays.clone());
     pace(&ours.runtime, jobs, from, move || {
