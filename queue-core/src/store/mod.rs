@@ -13,6 +13,10 @@ mod dead_letters;
 mod entry;
 mod index;
 mod lanes;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod sample;
 mod slab;
 mod transition;
 mod wheel;

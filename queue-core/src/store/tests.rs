@@ -1,8 +1,9 @@
-//! The store by itself, with the time as an argument: what each verb does and refuses, and the whole of it against a
-//! model of vectors and loops.
+//! The store by itself, with the time as an argument: what each verb does and refuses, and the whole of it against its
+//! model.
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::sample::{bury, epoch, failure, job, retry};
 use super::*;
 use crate::retry::RetryPolicy;
 
@@ -18,35 +19,6 @@ struct Bench {
     store: Store,
     epoch: Instant,
     next_id: u64,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an instant can only be read from a clock; it is never read again"
-)]
-fn epoch() -> Instant {
-    Instant::now()
-}
-
-fn job(id: u64, level: u8, bytes: usize) -> Entry {
-    let priority = Priority::new(level).expect("tests use levels that exist");
-    Entry::new(JobId::new(id), Kind::from_index(3), priority, Payload::from(vec![b'x'; bytes]))
-}
-
-fn bury(error: &str) -> Settle {
-    Settle::Bury {
-        name: "kind".into(),
-        reason: DeadReason::RetriesExhausted,
-        failure: Box::new(failure(error)),
-    }
-}
-
-fn retry(when: When) -> Settle {
-    Settle::Retry { when, failure: Box::new(failure("failed")) }
-}
-
-fn failure(error: &str) -> Failure {
-    Failure { error: error.into(), at: SystemTime::UNIX_EPOCH }
 }
 
 impl Bench {

@@ -1,0 +1,176 @@
+//! A model of the store: one list of jobs in the order in which they became what they are, and loops over it. Slow, and
+//! obviously what the documentation says.
+//!
+//! [`Pair`] holds a store beside it and compares the two after every step. Whoever has operations drives it: the property
+//! tests and the fuzzer.
+
+mod op;
+mod pair;
+
+use super::{Counts, DeadLimits};
+pub(crate) use op::{How, ModelWhen, Op};
+pub(crate) use pair::Pair;
+
+/// A tick of the wheel: deadlines are rounded up to one.
+pub(crate) const TICK_NANOS: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Ready,
+    /// Until then; `None` is past the end of time.
+    Delayed(Option<u64>),
+    /// On this worker, with this much time.
+    Running(u32, Option<u64>),
+}
+
+#[derive(Clone, Debug)]
+struct ModelJob {
+    id: u64,
+    level: u8,
+    bytes: usize,
+    attempt: u32,
+    errors: usize,
+    stage: Stage,
+    was_handed_back: bool,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    /// Jobs that wait or run. Ready ones of a level are in the order in which they will start.
+    jobs: Vec<ModelJob>,
+    dead: Vec<ModelJob>,
+    /// By level: how often in a row it was passed over while it had something ready.
+    passed_over: [u32; 10],
+}
+
+/// What the model says is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModelDue {
+    Released,
+    TimedOut(u32),
+}
+
+impl Model {
+    fn position(&self, id: u64) -> Option<usize> {
+        self.jobs.iter().position(|job| job.id == id)
+    }
+
+    fn ready(&self, level: u8) -> Option<usize> {
+        self.jobs.iter().position(|job| job.stage == Stage::Ready && job.level == level)
+    }
+
+    /// A level with nothing in it is not passed over.
+    fn forget_empty_levels(&mut self) {
+        for level in 0..10 {
+            if self.ready(level).is_none() {
+                self.passed_over[usize::from(level)] = 0;
+            }
+        }
+    }
+
+    fn move_to_back(&mut self, position: usize) {
+        let mut job = self.jobs.remove(position);
+        job.stage = Stage::Ready;
+        job.was_handed_back = false;
+        self.jobs.push(job);
+    }
+
+    fn claim(&mut self, worker: u32) -> Option<ModelJob> {
+        let levels: Vec<u8> = (0..10).filter(|level| self.ready(*level).is_some()).collect();
+        let mut chosen = *levels.first()?;
+        for level in &levels {
+            let passed_over = self.passed_over[usize::from(*level)];
+            let most = self.passed_over[usize::from(chosen)];
+            if passed_over >= 32 && (most < 32 || passed_over >= most) {
+                chosen = *level;
+            }
+        }
+        self.passed_over[usize::from(chosen)] = 0;
+        for level in levels.into_iter().filter(|level| *level > chosen) {
+            self.passed_over[usize::from(level)] += 1;
+        }
+        let position = self.ready(chosen)?;
+        self.jobs[position].stage = Stage::Running(worker, None);
+        self.jobs[position].was_handed_back = false;
+        let claimed = self.jobs[position].clone();
+        self.forget_empty_levels();
+        Some(claimed)
+    }
+
+    fn hand_back(&mut self, position: usize) {
+        let mut job = self.jobs.remove(position);
+        job.stage = Stage::Ready;
+        job.was_handed_back = true;
+        // Before every ready job of its level, but for those that were handed back too and have a lower number.
+        let is_after = |other: &ModelJob| {
+            let precedes = other.was_handed_back && other.id < job.id;
+            other.level == job.level && other.stage == Stage::Ready && !precedes
+        };
+        let place = self.jobs.iter().position(is_after).unwrap_or(self.jobs.len());
+        self.jobs.insert(place, job);
+    }
+
+    fn wait(&mut self, position: usize, when: ModelWhen, now: u64) {
+        match when {
+            ModelWhen::Now => self.move_to_back(position),
+            ModelWhen::In(delay) => self.jobs[position].stage = Stage::Delayed(Some(now + delay)),
+            ModelWhen::Never => self.jobs[position].stage = Stage::Delayed(None),
+        }
+    }
+
+    /// What becomes due at `now`, one at a time.
+    fn next_due(&self) -> Option<(u64, usize)> {
+        let deadlines = self.jobs.iter().enumerate().filter_map(|(position, job)| match job.stage {
+            Stage::Delayed(due) | Stage::Running(_, due) => due.map(|due| (due, job.id, position)),
+            Stage::Ready => None,
+        });
+        deadlines.min().map(|(due, _, position)| (due, position))
+    }
+
+    fn advance(&mut self, now: u64, most: usize) -> Vec<ModelDue> {
+        let mut all = Vec::new();
+        while let Some((due, position)) = self.next_due() {
+            if all.len() == most || due.next_multiple_of(TICK_NANOS) > now / TICK_NANOS * TICK_NANOS {
+                break;
+            }
+            if let Stage::Running(worker, _) = self.jobs[position].stage {
+                self.jobs[position].stage = Stage::Running(worker, None);
+                all.push(ModelDue::TimedOut(worker));
+            } else {
+                self.move_to_back(position);
+                all.push(ModelDue::Released);
+            }
+        }
+        all
+    }
+
+    fn bury(&mut self, position: usize, limits: DeadLimits) -> Vec<u64> {
+        let mut job = self.jobs.remove(position);
+        job.errors += 1;
+        self.dead.push(job);
+        let mut evicted = Vec::new();
+        let weight = |job: &ModelJob| job.bytes + "failed".len() * job.errors;
+        while self.dead.len() > limits.jobs
+            || (self.dead.len() > 1 && self.dead.iter().map(weight).sum::<usize>() > limits.bytes)
+        {
+            evicted.push(self.dead.remove(0).id);
+        }
+        evicted
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for job in &self.jobs {
+            match job.stage {
+                Stage::Ready => counts.ready += 1,
+                Stage::Delayed(_) => counts.delayed += 1,
+                Stage::Running(..) => {
+                    counts.running += 1;
+                    continue;
+                }
+            }
+            counts.waiting_bytes += job.bytes;
+        }
+        counts
+    }
+}

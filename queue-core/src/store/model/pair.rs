@@ -1,0 +1,296 @@
+//! A store and the model of it, side by side.
+
+use std::time::{Duration, Instant};
+
+use super::op::{How, ModelWhen, Op};
+use super::{Model, ModelDue, ModelJob, Stage, TICK_NANOS};
+use crate::job::JobId;
+use crate::registry::Kind;
+use crate::store::sample::{bury, epoch, job, retry};
+use crate::store::{DeadLimits, Due, Lease, Remains, Settle, Settled, Store, When};
+
+/// Store and model side by side.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    store: Store,
+    model: Model,
+    epoch: Instant,
+    now: u64,
+    next_id: u64,
+    limits: DeadLimits,
+    held: Vec<Lease>,
+    used: Vec<Lease>,
+}
+
+impl Pair {
+    pub(crate) fn new(limits: DeadLimits) -> Self {
+        let epoch = epoch();
+        let store = Store::new("queue".into(), epoch, limits);
+        Self { store, model: Model::default(), epoch, now: 0, next_id: 1, limits, held: vec![], used: vec![] }
+    }
+
+    fn when(&self, when: ModelWhen) -> When {
+        match when {
+            ModelWhen::Now => When::Now,
+            ModelWhen::In(delay) => When::At(self.instant(self.now + delay)),
+            ModelWhen::Never => When::Never,
+        }
+    }
+
+    fn instant(&self, nanos: u64) -> Instant {
+        self.epoch + Duration::from_nanos(nanos)
+    }
+
+    fn settle_of(&self, how: How) -> Settle {
+        match how {
+            How::Done => Settle::Done,
+            How::Cancel => Settle::Cancel,
+            How::HandBack => Settle::HandBack,
+            How::Retry(when) => retry(self.when(when)),
+            How::Snooze(when) => Settle::Snooze { when: self.when(when) },
+            How::Bury => bury("failed"),
+        }
+    }
+
+    /// Does one thing to both, and compares them.
+    pub(crate) fn apply(&mut self, op: Op) {
+        match op {
+            Op::Push { level, bytes, when } => self.push(level, bytes, when),
+            Op::Claim { worker } => self.claim(worker),
+            Op::Arm { nth, timeout } => self.arm(nth, timeout),
+            Op::Settle { nth, how } => self.settle(nth, how),
+            Op::SettleStale { nth, how } => self.settle_stale(nth, how),
+            Op::Advance { by, most } => self.advance(by, most),
+            Op::Cancel { id } => self.cancel(id),
+            Op::Take { id } => self.take(id),
+            Op::Requeue { nth } => self.requeue(nth),
+            Op::Purge => self.purge(),
+            Op::TakeReady => self.take_ready(),
+            Op::TakeDelayed => self.take_delayed(),
+        }
+        self.compare();
+    }
+
+    /// Lets the time of everything come, and takes out what is left.
+    pub(crate) fn end(mut self) {
+        self.apply(Op::Advance { by: 1_000_000 * TICK_NANOS, most: None });
+        self.apply(Op::TakeReady);
+        self.apply(Op::TakeDelayed);
+        assert_eq!(self.store.counts().waiting(), 0);
+    }
+
+    fn push(&mut self, level: u8, bytes: usize, when: ModelWhen) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.store.push(job(id, level, bytes), self.when(when));
+        let stage = Stage::Ready;
+        self.model.jobs.push(ModelJob {
+            id,
+            level,
+            bytes,
+            attempt: 0,
+            errors: 0,
+            stage,
+            was_handed_back: false,
+        });
+        self.model.wait(self.model.jobs.len() - 1, when, self.now);
+    }
+
+    fn claim(&mut self, worker: u32) {
+        let claim = self.store.claim(worker);
+        let expected = self.model.claim(worker);
+        assert_eq!(claim.is_some(), expected.is_some());
+        if let (Some(claim), Some(expected)) = (claim, expected) {
+            assert_eq!(claim.lease.id.as_u64(), expected.id);
+            assert_eq!(claim.lease.attempt, expected.attempt);
+            assert_eq!(claim.priority.level(), expected.level);
+            assert_eq!(claim.payload.len(), expected.bytes);
+            self.held.push(claim.lease);
+        }
+    }
+
+    fn arm(&mut self, nth: usize, timeout: u64) {
+        let Some(lease) = pick(&self.held, nth) else { return };
+        let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
+        // Workers arm an attempt once.
+        if let Stage::Running(worker, None) = self.model.jobs[position].stage {
+            let deadline = self.now + timeout;
+            self.store.arm(lease, self.instant(deadline));
+            self.model.jobs[position].stage = Stage::Running(worker, Some(deadline));
+        }
+    }
+
+    fn settle(&mut self, nth: usize, how: How) {
+        let Some(lease) = pick(&self.held, nth) else { return };
+        self.held.retain(|held| *held != lease);
+        self.used.push(lease);
+        let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
+        let settled = self.store.settle(lease, self.settle_of(how));
+        let settled = settled.expect("a held lease is current");
+        match (how, settled) {
+            (How::Done | How::Cancel, Settled::Gone((_, extras))) => {
+                let errors = extras.map_or(0, |extras| extras.history.len());
+                assert_eq!(errors, self.model.jobs.remove(position).errors);
+            }
+            (How::HandBack, Settled::Kept) => self.model.hand_back(position),
+            (How::Snooze(when), Settled::Kept) => self.model.wait(position, when, self.now),
+            (How::Retry(when), Settled::Kept) => {
+                self.model.jobs[position].attempt += 1;
+                self.model.jobs[position].errors += 1;
+                self.model.wait(position, when, self.now);
+            }
+            (How::Bury, Settled::Buried { evicted }) => {
+                let evicted: Vec<_> = evicted.iter().map(|dead| dead.job.id.as_u64()).collect();
+                assert_eq!(evicted, self.model.bury(position, self.limits));
+            }
+            (how, settled) => panic!("{how:?} gave {settled:?}"),
+        }
+    }
+
+    fn settle_stale(&mut self, nth: usize, how: How) {
+        // An attempt that was snoozed or handed back runs again under the same number, with the same lease.
+        let Some(lease) = pick(&self.used, nth).filter(|lease| !self.held.contains(lease)) else {
+            return;
+        };
+        assert!(self.store.settle(lease, self.settle_of(how)).is_err());
+        self.store.arm(lease, self.instant(self.now + 1));
+    }
+
+    fn advance(&mut self, by: u64, most: Option<usize>) {
+        self.now += by;
+        let mut due = Vec::new();
+        let mut more = true;
+        while more && most.is_none_or(|most| due.len() < most) {
+            more = self.store.advance(self.instant(self.now), 1, |what| {
+                due.push(match what {
+                    Due::Released => ModelDue::Released,
+                    Due::TimedOut { worker } => ModelDue::TimedOut(worker),
+                });
+            });
+        }
+        let expected = self.model.advance(self.now, if more { due.len() } else { usize::MAX });
+        assert_eq!(due, expected);
+    }
+
+    fn cancel(&mut self, id: u64) {
+        let holder = self.store.worker_of(JobId::new(id));
+        let found = self.store.cancel(JobId::new(id));
+        let expected = self.model.position(id).map(|position| self.model.jobs[position].clone());
+        match (holder, found, expected) {
+            (None, None, None) => {}
+            (Some((worker, lease)), None, Some(job)) => {
+                assert!(matches!(job.stage, Stage::Running(expected, _) if expected == worker));
+                assert_eq!(lease.attempt, job.attempt);
+            }
+            (None, Some(remains), Some(job)) => {
+                assert!(!matches!(job.stage, Stage::Running(..)));
+                same(&remains, &job);
+                self.remove(id);
+            }
+            (holder, found, expected) => {
+                panic!("found {holder:?} and {found:?} instead of {expected:?}");
+            }
+        }
+    }
+
+    fn take(&mut self, id: u64) {
+        let taken = self.store.take(JobId::new(id));
+        let waits = |job: &&ModelJob| job.id == id && !matches!(job.stage, Stage::Running(..));
+        let expected = self.model.jobs.iter().find(waits).cloned();
+        assert_eq!(taken.is_some(), expected.is_some());
+        if let (Some(taken), Some(expected)) = (taken, expected) {
+            same(&taken, &expected);
+            self.remove(id);
+        }
+    }
+
+    fn purge(&mut self) {
+        let purged: Vec<_> = self.store.purge_dead().iter().map(|dead| dead.job.id.as_u64()).collect();
+        let expected: Vec<_> = self.model.dead.drain(..).map(|job| job.id).collect();
+        assert_eq!(purged, expected);
+    }
+
+    fn requeue(&mut self, nth: usize) {
+        let Some(mut job) = pick(&self.model.dead, nth) else {
+            assert!(!self.store.requeue(JobId::new(1)));
+            return;
+        };
+        assert!(self.store.requeue(JobId::new(job.id)));
+        self.model.dead.retain(|dead| dead.id != job.id);
+        // Its number and its attempts are those of leases of its first life.
+        self.used.retain(|lease| lease.id.as_u64() != job.id);
+        (job.attempt, job.stage) = (0, Stage::Ready);
+        self.model.jobs.push(job);
+    }
+
+    fn take_ready(&mut self) {
+        let taken = self.store.take_ready();
+        for remains in &taken {
+            let expected = self.model.claim(0).expect("the model has as many");
+            same(remains, &expected);
+            self.remove(expected.id);
+        }
+        assert!(self.model.counts().ready == 0);
+    }
+
+    fn take_delayed(&mut self) {
+        let taken = self.store.take_delayed();
+        let is_delayed = |job: &ModelJob| matches!(job.stage, Stage::Delayed(_));
+        let mut expected: Vec<_> = self.model.jobs.iter().filter(|job| is_delayed(job)).cloned().collect();
+        expected.sort_by_key(|job| job.id);
+        assert_eq!(taken.len(), expected.len());
+        for (remains, expected) in taken.iter().zip(&expected) {
+            same(remains, expected);
+        }
+        self.model.jobs.retain(|job| !is_delayed(job));
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.model.jobs.retain(|job| job.id != id);
+        self.model.forget_empty_levels();
+    }
+
+    /// What can be seen from outside is the same.
+    fn compare(&self) {
+        let counts = self.model.counts();
+        assert_eq!(self.store.counts(), counts);
+        assert_eq!(self.store.has_ready(), counts.ready > 0);
+        let mut running: Vec<_> = self.store.running().map(|(id, worker)| (id.as_u64(), worker)).collect();
+        let mut expected: Vec<_> = self
+            .model
+            .jobs
+            .iter()
+            .filter_map(|job| match job.stage {
+                Stage::Running(worker, _) => Some((job.id, worker)),
+                _ => None,
+            })
+            .collect();
+        running.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(running, expected);
+        assert_eq!(self.store.dead().len(), self.model.dead.len());
+        for (dead, expected) in self.store.dead().iter().zip(&self.model.dead) {
+            assert_eq!((dead.id.as_u64(), dead.attempts), (expected.id, expected.attempt + 1));
+            assert_eq!((dead.payload.len(), dead.history.len()), (expected.bytes, expected.errors));
+            assert_eq!(dead.priority.level(), expected.level);
+        }
+        let next = self.store.next_due();
+        let earliest = self.model.next_due().map(|(due, _)| due.next_multiple_of(TICK_NANOS));
+        assert_eq!(next.is_some(), earliest.is_some());
+        if let (Some(next), Some(earliest)) = (next, earliest) {
+            // A removal may leave it early; late would be a job that nobody wakes up for.
+            assert!(next <= self.instant(earliest), "late by {:?}", next - self.instant(earliest));
+        }
+    }
+}
+
+fn pick<T: Clone>(from: &[T], nth: usize) -> Option<T> {
+    (!from.is_empty()).then(|| from[nth % from.len()].clone())
+}
+
+fn same(remains: &Remains, expected: &ModelJob) {
+    assert_eq!((remains.id.as_u64(), remains.attempt), (expected.id, expected.attempt));
+    assert_eq!((remains.priority.level(), remains.payload.len()), (expected.level, expected.bytes));
+    let errors = remains.extras.as_ref().map_or(0, |extras| extras.history.len());
+    assert_eq!((remains.kind, errors), (Kind::from_index(3), expected.errors));
+}
