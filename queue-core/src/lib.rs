@@ -26,6 +26,9 @@ mod current;
 mod dead;
 mod engine;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod handler;
 mod job;

@@ -28,7 +28,7 @@ pub struct Payload(Repr);
 
 /// 54 bytes keep `Repr` at 56, and with it a job record at 88: a typical JSON object of one or two short
 /// fields fits, the record stays within two cache lines.
-const INLINE: usize = 54;
+pub(crate) const INLINE: usize = 54;
 
 #[derive(Clone)]
 enum Repr {

@@ -13,10 +13,10 @@ mod dead_letters;
 mod entry;
 mod index;
 mod lanes;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod sample;
 mod slab;
 mod transition;
 mod wheel;

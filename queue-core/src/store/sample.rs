@@ -12,16 +12,16 @@ use crate::registry::Kind;
     clippy::disallowed_methods,
     reason = "an instant can only be read from a clock; it is never read again"
 )]
-pub(super) fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     Instant::now()
 }
 
-pub(super) fn job(id: u64, level: u8, bytes: usize) -> Entry {
+pub(crate) fn job(id: u64, level: u8, bytes: usize) -> Entry {
     let priority = Priority::new(level).expect("tests use levels that exist");
     Entry::new(JobId::new(id), Kind::from_index(3), priority, Payload::from(vec![b'x'; bytes]))
 }
 
-pub(super) fn bury(error: &str) -> Settle {
+pub(crate) fn bury(error: &str) -> Settle {
     Settle::Bury {
         name: "kind".into(),
         reason: DeadReason::RetriesExhausted,
@@ -29,10 +29,10 @@ pub(super) fn bury(error: &str) -> Settle {
     }
 }
 
-pub(super) fn retry(when: When) -> Settle {
+pub(crate) fn retry(when: When) -> Settle {
     Settle::Retry { when, failure: Box::new(failure("failed")) }
 }
 
-pub(super) fn failure(error: &str) -> Failure {
+pub(crate) fn failure(error: &str) -> Failure {
     Failure { error: error.into(), at: SystemTime::UNIX_EPOCH }
 }

@@ -4,23 +4,36 @@
 //! [`Pair`] holds a store beside it and compares the two after every step. Whoever has operations drives it: the property
 //! tests and the fuzzer.
 
-mod op;
+pub(crate) mod op;
 mod pair;
 
-use super::{Counts, DeadLimits};
-pub(crate) use op::{How, ModelWhen, Op};
 pub(crate) use pair::Pair;
+
+use super::{Counts, DeadLimits};
+use op::ModelWhen;
 
 /// A tick of the wheel: deadlines are rounded up to one.
 pub(crate) const TICK_NANOS: u64 = 1 << 20;
 
+/// When a job becomes due: at the start of a tick, and within it in the order of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Deadline {
+    tick: u64,
+    nanos: u64,
+}
+
+impl Deadline {
+    /// Past the end of time.
+    const NEVER: Self = Self { tick: u64::MAX, nanos: u64::MAX };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Ready,
-    /// Until then; `None` is past the end of time.
-    Delayed(Option<u64>),
-    /// On this worker, with this much time.
-    Running(u32, Option<u64>),
+    /// Until then.
+    Delayed(Deadline),
+    /// On this worker, perhaps until then.
+    Running(u32, Option<Deadline>),
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +54,8 @@ struct Model {
     dead: Vec<ModelJob>,
     /// By level: how often in a row it was passed over while it had something ready.
     passed_over: [u32; 10],
+    /// The latest tick up to which everything was released: for a clock that jumps back, time stands still until then.
+    seen: u64,
 }
 
 /// What the model says is due.
@@ -110,29 +125,41 @@ impl Model {
         self.jobs.insert(place, job);
     }
 
-    fn wait(&mut self, position: usize, when: ModelWhen, now: u64) {
-        match when {
-            ModelWhen::Now => self.move_to_back(position),
-            ModelWhen::In(delay) => self.jobs[position].stage = Stage::Delayed(Some(now + delay)),
-            ModelWhen::Never => self.jobs[position].stage = Stage::Delayed(None),
+    fn deadline(&self, nanos: u64) -> Deadline {
+        match nanos.checked_next_multiple_of(TICK_NANOS) {
+            Some(end) => Deadline { tick: (end / TICK_NANOS).max(self.seen), nanos },
+            None => Deadline::NEVER,
         }
     }
 
-    /// What becomes due at `now`, one at a time.
-    fn next_due(&self) -> Option<(u64, usize)> {
-        let deadlines = self.jobs.iter().enumerate().filter_map(|(position, job)| match job.stage {
-            Stage::Delayed(due) | Stage::Running(_, due) => due.map(|due| (due, job.id, position)),
-            Stage::Ready => None,
-        });
-        deadlines.min().map(|(due, _, position)| (due, position))
+    fn wait(&mut self, position: usize, when: ModelWhen, now: u64) {
+        match when {
+            ModelWhen::Now => self.move_to_back(position),
+            ModelWhen::In(delay) => {
+                self.jobs[position].stage = Stage::Delayed(self.deadline(now.saturating_add(delay)));
+            }
+            ModelWhen::Never => self.jobs[position].stage = Stage::Delayed(Deadline::NEVER),
+        }
     }
 
-    fn advance(&mut self, now: u64, most: usize) -> Vec<ModelDue> {
+    /// What becomes due next, and when.
+    fn next_due(&self) -> Option<(Deadline, usize)> {
+        let deadlines = self.jobs.iter().enumerate().filter_map(|(position, job)| match job.stage {
+            Stage::Delayed(due) | Stage::Running(_, Some(due)) => Some((due, job.id, position)),
+            Stage::Ready | Stage::Running(_, None) => None,
+        });
+        let (due, _, position) = deadlines.filter(|(due, ..)| *due < Deadline::NEVER).min()?;
+        Some((due, position))
+    }
+
+    /// Makes due what is: everything, or this many.
+    fn advance(&mut self, now: u64, most: Option<usize>) -> Vec<ModelDue> {
+        let tick = now / TICK_NANOS;
         let mut all = Vec::new();
-        while let Some((due, position)) = self.next_due() {
-            if all.len() == most || due.next_multiple_of(TICK_NANOS) > now / TICK_NANOS * TICK_NANOS {
-                break;
-            }
+        while most.is_none_or(|most| all.len() < most)
+            && let Some((due, position)) = self.next_due()
+            && due.tick <= tick
+        {
             if let Stage::Running(worker, _) = self.jobs[position].stage {
                 self.jobs[position].stage = Stage::Running(worker, None);
                 all.push(ModelDue::TimedOut(worker));
@@ -140,6 +167,9 @@ impl Model {
                 self.move_to_back(position);
                 all.push(ModelDue::Released);
             }
+        }
+        if most.is_none() {
+            self.seen = self.seen.max(tick);
         }
         all
     }
@@ -156,6 +186,11 @@ impl Model {
             evicted.push(self.dead.remove(0).id);
         }
         evicted
+    }
+
+    fn ready_levels(&self) -> u16 {
+        let levels = (0..10).filter(|level| self.ready(*level).is_some());
+        levels.fold(0, |levels, level| levels | 1 << level)
     }
 
     fn counts(&self) -> Counts {

@@ -1,13 +1,21 @@
 //! A store and the model of it, side by side.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::op::{How, ModelWhen, Op};
 use super::{Model, ModelDue, ModelJob, Stage, TICK_NANOS};
 use crate::job::JobId;
+use crate::payload::INLINE;
 use crate::registry::Kind;
 use crate::store::sample::{bury, epoch, job, retry};
 use crate::store::{DeadLimits, Due, Lease, Remains, Settle, Settled, Store, When};
+
+/// With more, the loops of the model take more time than they tell.
+const MOST_JOBS: usize = 256;
+
+/// The latest leases that were used up; all are tried again.
+const MOST_USED: usize = 64;
 
 /// Store and model side by side.
 #[derive(Debug)]
@@ -16,23 +24,27 @@ pub(crate) struct Pair {
     model: Model,
     epoch: Instant,
     now: u64,
+    /// An advance was cut short.
+    is_behind: bool,
     next_id: u64,
     limits: DeadLimits,
     held: Vec<Lease>,
-    used: Vec<Lease>,
+    used: VecDeque<Lease>,
 }
 
 impl Pair {
     pub(crate) fn new(limits: DeadLimits) -> Self {
         let epoch = epoch();
         let store = Store::new("queue".into(), epoch, limits);
-        Self { store, model: Model::default(), epoch, now: 0, next_id: 1, limits, held: vec![], used: vec![] }
+        let model = Model::default();
+        let (held, used) = (vec![], VecDeque::new());
+        Self { store, model, epoch, now: 0, is_behind: false, next_id: 1, limits, held, used }
     }
 
     fn when(&self, when: ModelWhen) -> When {
         match when {
             ModelWhen::Now => When::Now,
-            ModelWhen::In(delay) => When::At(self.instant(self.now + delay)),
+            ModelWhen::In(delay) => When::At(self.instant(self.now.saturating_add(delay))),
             ModelWhen::Never => When::Never,
         }
     }
@@ -43,7 +55,7 @@ impl Pair {
 
     fn settle_of(&self, how: How) -> Settle {
         match how {
-            How::Done => Settle::Done,
+            How::Done | How::Complete => Settle::Done,
             How::Cancel => Settle::Cancel,
             How::HandBack => Settle::HandBack,
             How::Retry(when) => retry(self.when(when)),
@@ -57,10 +69,12 @@ impl Pair {
         match op {
             Op::Push { level, bytes, when } => self.push(level, bytes, when),
             Op::Claim { worker } => self.claim(worker),
+            Op::TakeOver { nth, worker } => self.take_over(nth, worker),
             Op::Arm { nth, timeout } => self.arm(nth, timeout),
             Op::Settle { nth, how } => self.settle(nth, how),
-            Op::SettleStale { nth, how } => self.settle_stale(nth, how),
+            Op::SettleStale { how } => self.settle_stale(how),
             Op::Advance { by, most } => self.advance(by, most),
+            Op::JumpBack { by } => self.jump_back(by),
             Op::Cancel { id } => self.cancel(id),
             Op::Take { id } => self.take(id),
             Op::Requeue { nth } => self.requeue(nth),
@@ -80,6 +94,9 @@ impl Pair {
     }
 
     fn push(&mut self, level: u8, bytes: usize, when: ModelWhen) {
+        if self.model.jobs.len() == MOST_JOBS {
+            return;
+        }
         let id = self.next_id;
         self.next_id += 1;
         self.store.push(job(id, level, bytes), self.when(when));
@@ -109,28 +126,45 @@ impl Pair {
         }
     }
 
+    fn take_over(&mut self, nth: usize, worker: u32) {
+        let Some(lease) = pick(&self.held, nth) else { return };
+        let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
+        // Only what has not begun is taken over, so it is not armed.
+        if let Stage::Running(_, None) = self.model.jobs[position].stage {
+            let claim = self.store.take_over(lease, worker).expect("a held lease is current");
+            assert_eq!((claim.lease, claim.payload.len()), (lease, self.model.jobs[position].bytes));
+            self.model.jobs[position].stage = Stage::Running(worker, None);
+        }
+    }
+
     fn arm(&mut self, nth: usize, timeout: u64) {
         let Some(lease) = pick(&self.held, nth) else { return };
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
         // Workers arm an attempt once.
         if let Stage::Running(worker, None) = self.model.jobs[position].stage {
-            let deadline = self.now + timeout;
+            let deadline = self.now.saturating_add(timeout);
             self.store.arm(lease, self.instant(deadline));
-            self.model.jobs[position].stage = Stage::Running(worker, Some(deadline));
+            self.model.jobs[position].stage = Stage::Running(worker, Some(self.model.deadline(deadline)));
         }
     }
 
     fn settle(&mut self, nth: usize, how: How) {
         let Some(lease) = pick(&self.held, nth) else { return };
         self.held.retain(|held| *held != lease);
-        self.used.push(lease);
+        if self.used.len() == MOST_USED {
+            self.used.pop_front();
+        }
+        self.used.push_back(lease);
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
-        let settled = self.store.settle(lease, self.settle_of(how));
-        let settled = settled.expect("a held lease is current");
-        match (how, settled) {
-            (How::Done | How::Cancel, Settled::Gone((_, extras))) => {
+        let settled = match how {
+            How::Complete => self.store.complete(lease).map(Settled::Gone),
+            _ => self.store.settle(lease, self.settle_of(how)),
+        };
+        match (how, settled.expect("a held lease is current")) {
+            (How::Done | How::Complete | How::Cancel, Settled::Gone((payload, extras))) => {
                 let errors = extras.map_or(0, |extras| extras.history.len());
-                assert_eq!(errors, self.model.jobs.remove(position).errors);
+                let gone = self.model.jobs.remove(position);
+                assert_eq!((errors, payload.is_some()), (gone.errors, gone.bytes > INLINE));
             }
             (How::HandBack, Settled::Kept) => self.model.hand_back(position),
             (How::Snooze(when), Settled::Kept) => self.model.wait(position, when, self.now),
@@ -147,29 +181,37 @@ impl Pair {
         }
     }
 
-    fn settle_stale(&mut self, nth: usize, how: How) {
+    /// Tries every lease that is good no more.
+    fn settle_stale(&mut self, how: How) {
         // An attempt that was snoozed or handed back runs again under the same number, with the same lease.
-        let Some(lease) = pick(&self.used, nth).filter(|lease| !self.held.contains(lease)) else {
-            return;
-        };
-        assert!(self.store.settle(lease, self.settle_of(how)).is_err());
-        self.store.arm(lease, self.instant(self.now + 1));
+        for lease in self.used.iter().filter(|lease| !self.held.contains(lease)) {
+            assert!(self.store.settle(*lease, self.settle_of(how)).is_err(), "{lease:?} is good twice");
+            assert!(self.store.complete(*lease).is_err(), "{lease:?} is good twice");
+            assert!(self.store.take_over(*lease, 99).is_none(), "{lease:?} is good twice");
+            self.store.arm(*lease, self.instant(self.now.saturating_add(1)));
+        }
     }
 
     fn advance(&mut self, by: u64, most: Option<usize>) {
-        self.now += by;
+        self.now = self.now.saturating_add(by);
         let mut due = Vec::new();
-        let mut more = true;
-        while more && most.is_none_or(|most| due.len() < most) {
-            more = self.store.advance(self.instant(self.now), 1, |what| {
+        self.is_behind = true;
+        while self.is_behind && most.is_none_or(|most| due.len() < most) {
+            self.is_behind = self.store.advance(self.instant(self.now), 1, |what| {
                 due.push(match what {
                     Due::Released => ModelDue::Released,
                     Due::TimedOut { worker } => ModelDue::TimedOut(worker),
                 });
             });
         }
-        let expected = self.model.advance(self.now, if more { due.len() } else { usize::MAX });
-        assert_eq!(due, expected);
+        assert_eq!(due, self.model.advance(self.now, self.is_behind.then_some(due.len())));
+    }
+
+    fn jump_back(&mut self, by: u64) {
+        // What is on its way out of the wheel stays in front of what is set later for an earlier time.
+        if !self.is_behind {
+            self.now = self.now.saturating_sub(by);
+        }
     }
 
     fn cancel(&mut self, id: u64) {
@@ -254,7 +296,10 @@ impl Pair {
     fn compare(&self) {
         let counts = self.model.counts();
         assert_eq!(self.store.counts(), counts);
-        assert_eq!(self.store.has_ready(), counts.ready > 0);
+        assert_eq!(
+            (self.store.has_ready(), self.store.ready_lanes()),
+            (counts.ready > 0, self.model.ready_levels())
+        );
         let mut running: Vec<_> = self.store.running().map(|(id, worker)| (id.as_u64(), worker)).collect();
         let mut expected: Vec<_> = self
             .model
@@ -275,7 +320,7 @@ impl Pair {
             assert_eq!(dead.priority.level(), expected.level);
         }
         let next = self.store.next_due();
-        let earliest = self.model.next_due().map(|(due, _)| due.next_multiple_of(TICK_NANOS));
+        let earliest = self.model.next_due().map(|(due, _)| due.tick * TICK_NANOS);
         assert_eq!(next.is_some(), earliest.is_some());
         if let (Some(next), Some(earliest)) = (next, earliest) {
             // A removal may leave it early; late would be a job that nobody wakes up for.

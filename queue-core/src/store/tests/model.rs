@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use crate::store::DeadLimits;
-use crate::store::model::{How, ModelWhen, Op, Pair, TICK_NANOS};
+use crate::store::model::op::{How, ModelWhen, Op};
+use crate::store::model::{Pair, TICK_NANOS};
 
 fn any_delay() -> impl Strategy<Value = u64> {
     prop_oneof![1..3 * TICK_NANOS, 1..600 * TICK_NANOS, 1..100_000 * TICK_NANOS]
@@ -19,7 +20,8 @@ fn any_when() -> impl Strategy<Value = ModelWhen> {
 
 fn any_how() -> impl Strategy<Value = How> {
     prop_oneof![
-        3 => Just(How::Done),
+        2 => Just(How::Done),
+        1 => Just(How::Complete),
         1 => Just(How::Cancel),
         2 => Just(How::HandBack),
         2 => any_when().prop_map(How::Retry),
@@ -33,11 +35,13 @@ fn any_op() -> impl Strategy<Value = Op> {
         12 => (prop_oneof![Just(5u8), 0..10u8], 0..80usize, any_when())
             .prop_map(|(level, bytes, when)| Op::Push { level, bytes, when }),
         10 => (0..20u32).prop_map(|worker| Op::Claim { worker }),
+        1 => (any::<usize>(), 0..20u32).prop_map(|(nth, worker)| Op::TakeOver { nth, worker }),
         2 => (any::<usize>(), any_delay()).prop_map(|(nth, timeout)| Op::Arm { nth, timeout }),
         6 => (any::<usize>(), any_how()).prop_map(|(nth, how)| Op::Settle { nth, how }),
-        2 => (any::<usize>(), any_how()).prop_map(|(nth, how)| Op::SettleStale { nth, how }),
+        2 => any_how().prop_map(|how| Op::SettleStale { how }),
         5 => (prop_oneof![Just(0), any_delay()], prop::option::weighted(0.3, 1..6usize))
             .prop_map(|(by, most)| Op::Advance { by, most }),
+        1 => (1..10 * TICK_NANOS).prop_map(|by| Op::JumpBack { by }),
         2 => (1..100u64).prop_map(|id| Op::Cancel { id }),
         1 => (1..100u64).prop_map(|id| Op::Take { id }),
         1 => any::<usize>().prop_map(|nth| Op::Requeue { nth }),
