@@ -13,6 +13,7 @@ mod matrix;
 pub mod runtimes;
 pub mod scenarios;
 mod signals;
+pub mod soak;
 #[cfg(feature = "sim")]
 pub mod unwatched;
 mod watchdog;

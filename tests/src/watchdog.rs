@@ -1,11 +1,12 @@
 //! A deadline for every test: a hang is a failure that says what was waiting.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,6 +16,43 @@ use crate::{TestResult, TestRuntime};
 
 /// Long enough for the slowest scenario on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(1);
+
+/// Ends the whole process if it still exists at its deadline.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    /// Taken when it is dropped, which is what the thread waits for.
+    done: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Watches over what is called `name`; at the deadline, `describe` says what it waits for.
+    pub(crate) fn new(
+        name: &'static str,
+        deadline: Duration,
+        describe: impl Fn() -> String + Send + 'static,
+    ) -> Self {
+        let (done, is_done) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            if is_done.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {
+                // Not `eprintln`, which the test harness would capture, and lose with the process.
+                let _ = writeln!(io::stderr().lock(), "{name} hangs; its queues:\n{}", describe());
+                process::exit(1);
+            }
+        });
+        Self { done: Some(done), thread: Some(thread) }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.done.take();
+        if let Some(thread) = self.thread.take() {
+            // Not a panic, which while unwinding from another one would end the process without that one's message.
+            let _ = thread.join();
+        }
+    }
+}
 
 thread_local! {
     static WATCHED: RefCell<Arc<Mutex<Vec<Handle>>>> = RefCell::default();
@@ -37,23 +75,17 @@ where
 {
     let watched: Arc<Mutex<Vec<Handle>>> = Arc::default();
     WATCHED.set(watched.clone());
-    let (done, is_done) = mpsc::channel::<()>();
-    let watchdog = thread::spawn(move || {
-        if is_done.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
-            // Not `eprintln`, which the test harness would capture, and lose with the process.
-            let mut err = io::stderr().lock();
-            let _ = writeln!(err, "{name} hangs; its queues:");
-            for queue in &*watched.lock() {
-                let counts = queue.counts("default").unwrap_or_else(|_| QueueCounts::default());
-                let _ = writeln!(err, "  {queue:?}; default: {counts:?}");
-            }
-            process::exit(101);
+    let watchdog = Watchdog::new(name, DEADLINE, move || {
+        let mut text = String::new();
+        for queue in &*watched.lock() {
+            let counts = queue.counts("default").unwrap_or_else(|_| QueueCounts::default());
+            let _ = writeln!(text, "  {queue:?}; default: {counts:?}");
         }
+        text
     });
     let result = (0..T::RUNS).try_for_each(|_| T::block_on(&scenario));
     WATCHED.take();
-    drop(done);
-    watchdog.join().expect("the watchdog does not panic");
+    drop(watchdog);
     if let Err(error) = result {
         panic!("{name}: {error}");
     }
