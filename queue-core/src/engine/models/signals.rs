@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shuttle::future::{block_on, yield_now};
 
-use super::{Log, World, check, end};
+use super::{Log, World, check, end, log_jobs};
 use crate::sync::thread;
 use crate::{CancelAnswer, DeadReason, Queue};
 
@@ -67,6 +67,28 @@ fn a_clone_of_the_job_learns_of_its_end() {
         }
         queue.start();
         // A watcher that sleeps for ever is a deadlock: shuttle waits for its thread, too.
+        end(&queue, &world);
+    });
+}
+
+/// As above, for an attempt that is the first of a batch, whose worker goes on to the next one without the lock.
+#[test]
+fn a_clone_learns_of_an_end_within_a_batch() {
+    check(|| {
+        let world = World::new();
+        let queue = Queue::builder_on(world.clone()).workers(1).build();
+        log_jobs(&queue);
+        queue.register("watched", |job| {
+            thread::spawn(move || block_on(job.cancelled()));
+            // Long enough for it to begin to wait.
+            (0..5).for_each(|_| thread::yield_now());
+            async { Ok(()) }
+        });
+        // The first job is a batch of its own, and the other two the next.
+        for kind in ["job", "watched", "job"] {
+            queue.try_push(kind, &0).expect("there is room");
+        }
+        queue.start();
         end(&queue, &world);
     });
 }
