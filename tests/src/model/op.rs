@@ -12,11 +12,9 @@ pub struct Settings {
     pub workers: usize,
     /// How many jobs may wait.
     pub capacity: usize,
-    /// Whether pushes name priorities; then none waits for room. When several come in at the same time, in which order is
-    /// not for anybody to know.
+    /// Whether pushes name priorities and timeouts; then none waits for room. Whether there is any for a moment, when
+    /// several attempts time out at once, or before whom one comes in, is not for anybody to know.
     pub has_priorities: bool,
-    /// Whether somebody subscribes to its events: then nothing runs in batches, and room is made job by job.
-    pub is_watched: bool,
     /// How often a failed job is tried again, after how long.
     pub retry: (u32, Duration),
 }

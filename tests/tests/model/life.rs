@@ -16,11 +16,10 @@ impl ReferenceStateMachine for Life {
     type Transition = Op;
 
     fn init_state() -> BoxedStrategy<Model> {
-        let settings = (1..4usize, 1..12usize, any::<bool>(), any::<bool>(), 0..3u32, delay());
-        let model = settings.prop_map(|(workers, capacity, has_priorities, is_watched, retries, delay)| {
+        let settings = (1..4usize, 1..12usize, any::<bool>(), 0..3u32, delay());
+        let model = settings.prop_map(|(workers, capacity, has_priorities, retries, delay)| {
             let retry = (retries, delay);
-            let is_watched = is_watched || !has_priorities;
-            Model::new(Settings { workers, capacity, has_priorities, is_watched, retry })
+            Model::new(Settings { workers, capacity, has_priorities, retry })
         });
         model.boxed()
     }
@@ -89,6 +88,9 @@ fn spec(has_priorities: bool) -> impl Strategy<Value = Spec> {
     let delayed = prop_oneof![3 => Just(Duration::ZERO), 1 => delay()];
     let timeout = proptest::option::weighted(0.3, delay());
     (script, select(priorities), delayed, retry, timeout).prop_map(
-        |(script, priority, delay, retry, timeout)| Spec { script, priority, delay, retry, timeout },
+        move |(script, priority, delay, retry, timeout)| {
+            let timeout = timeout.filter(|_| has_priorities);
+            Spec { script, priority, delay, retry, timeout }
+        },
     )
 }

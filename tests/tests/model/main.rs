@@ -16,6 +16,9 @@ use life::Life;
 use system::System;
 
 proptest! {
+    // Operations that make no sense are rejected as they are made: so many more than there are lives.
+    #![proptest_config(ProptestConfig { max_local_rejects: u32::MAX, ..ProptestConfig::default() })]
+
     /// The seed decides which of the workers goes first.
     #[test]
     fn a_queue_behaves_as_the_model((model, ops, seen) in Life::sequential_strategy(1..80), seed in any::<u64>()) {
