@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::Core;
 use crate::job::JobId;
+use crate::sync::thread_local;
 
 #[derive(Clone, Copy)]
 struct Current {
@@ -27,28 +28,28 @@ pub(crate) struct Polling {
 
 impl Polling {
     pub(crate) fn begin() -> Self {
-        Self { outer: CURRENT.take() }
+        Self { outer: CURRENT.with(Cell::take) }
     }
 }
 
 impl Drop for Polling {
     fn drop(&mut self) {
-        CURRENT.set(self.outer);
+        CURRENT.with(|current| current.set(self.outer));
     }
 }
 
 /// From here to [`leave`], the thread is inside the handler of this job.
 pub(crate) fn enter(core: &Arc<Core>, id: JobId) {
-    CURRENT.set(Some(Current { queue: address(core), id }));
+    CURRENT.with(|current| current.set(Some(Current { queue: address(core), id })));
 }
 
 pub(crate) fn leave() {
-    CURRENT.set(None);
+    CURRENT.with(|current| current.set(None));
 }
 
 /// The job of this queue whose handler is making this call.
 pub(crate) fn job_of(core: &Arc<Core>) -> Option<JobId> {
-    CURRENT.get().filter(|current| current.queue == address(core)).map(|current| current.id)
+    CURRENT.with(Cell::get).filter(|current| current.queue == address(core)).map(|current| current.id)
 }
 
 fn address(core: &Arc<Core>) -> usize {

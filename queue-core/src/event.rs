@@ -5,15 +5,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-use crossbeam_queue::ArrayQueue;
-use event_listener::Event as Notify;
-use parking_lot::Mutex;
 
 use crate::dead::DeadReason;
 use crate::job::{JobId, Name};
+use crate::sync::{ArrayQueue, AtomicBool, AtomicU64, Mutex, Notify, Ordering};
 
 /// Something that happened in a queue.
 ///

@@ -6,17 +6,15 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use parking_lot::RwLock;
 
 use crate::job::{Job, Name};
 use crate::outcome::{BoxError, IntoOutcome, Outcome};
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
+use crate::sync::{AtomicU64, Ordering, RwLock, ThreadId};
 use crate::unwind::drop_quietly;
 
 /// What every handler's future becomes: an outcome or an error.
@@ -78,6 +76,7 @@ where
 
 pub(crate) mod sealed {
     use super::{HandlerResult, LocalFuture, LocalMode, SendFuture, SendMode, ThreadId};
+    use crate::sync::thread;
 
     pub trait Mode: 'static {
         type Future: Future<Output = HandlerResult> + Unpin + 'static;
@@ -98,7 +97,7 @@ pub(crate) mod sealed {
         type Future = LocalFuture;
 
         fn scope() -> Option<ThreadId> {
-            Some(std::thread::current().id())
+            Some(thread::current().id())
         }
     }
 }

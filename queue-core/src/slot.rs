@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use atomic_waker::AtomicWaker;
-use event_listener::{Event, EventListener};
+use event_listener::EventListener;
 
 use crate::engine::Core;
 use crate::handle::Handle;
 use crate::job::Name;
 use crate::progress::Progress;
+use crate::sync::{AtomicWaker, Notify};
 
 pub(crate) struct Slot {
     core: Arc<Core>,
@@ -20,12 +20,12 @@ pub(crate) struct Slot {
     /// Wakes the worker while its handler is pending.
     waker: AtomicWaker,
     pub(crate) progress: Progress,
-    changed: Event,
+    changed: Notify,
 }
 
 impl Slot {
     pub(crate) fn new(core: Arc<Core>, channel: usize) -> Self {
-        Self { core, channel, waker: AtomicWaker::new(), progress: Progress::new(), changed: Event::new() }
+        Self { core, channel, waker: AtomicWaker::new(), progress: Progress::new(), changed: Notify::new() }
     }
 
     /// The attempt that starts now. For the worker only.
@@ -87,3 +87,6 @@ impl Attempt {
         Handle::new(self.slot.core.clone())
     }
 }
+
+#[cfg(all(test, queue_loom))]
+mod models;

@@ -1,29 +1,26 @@
-//! What the lock-free parts use of `std` and `parking_lot`, and under `--cfg queue_loom` the same of loom, which tries
-//! every interleaving: `RUSTFLAGS="--cfg queue_loom" cargo test -p queue-core --lib --release -- progress inbox`.
+//! What threads share: of `std`, `parking_lot` and a few crates in every build, and of a checker in the builds that try
+//! interleavings.
+//!
+//! - `--cfg queue_loom`: every interleaving and every order of memory that the language allows, for the small models beside
+//!   `progress`, the inbox and `slot`.
+//! - `--cfg queue_shuttle`: thousands of schedules of whole queues, in `engine/models`. All atomics are sequentially
+//!   consistent there, and what one call to another crate does is one step.
+//!
+//! Whatever threads share must come from here, or the checkers do not see it.
 
-#[cfg(not(queue_loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+#[cfg(any(queue_loom, queue_shuttle))]
+mod checked;
 
-#[cfg(not(queue_loom))]
-pub(crate) use parking_lot::{Mutex, MutexGuard};
+#[cfg(any(queue_loom, queue_shuttle))]
+pub(crate) use checked::*;
 
-#[cfg(queue_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
-
-#[cfg(queue_loom)]
-pub(crate) use loom::sync::MutexGuard;
-
-#[cfg(queue_loom)]
-#[derive(Debug)]
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-#[cfg(queue_loom)]
-impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().expect("no model panics under a lock")
-    }
-}
+#[cfg(not(any(queue_loom, queue_shuttle)))]
+pub(crate) use {
+    atomic_waker::AtomicWaker,
+    crossbeam_queue::ArrayQueue,
+    event_listener::Event as Notify,
+    parking_lot::{Mutex, MutexGuard, RwLock},
+    std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+    std::thread::{self, ThreadId},
+    std::thread_local,
+};

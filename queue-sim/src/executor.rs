@@ -187,16 +187,17 @@ impl Executor {
 
     /// Nobody is ready: moves time on to what is due next, unless that is after `latest`.
     fn wait(&self, latest: Option<Duration>) -> Result<(), Reason> {
-        let is_lull = self.shared.with(|state| {
-            let is_due = state.timers.first_key_value().is_some_and(|((at, _), _)| *at <= state.now);
-            state.late == 0 && !is_due
+        // After the clock has jumped, somebody may be late, and can go on without time moving.
+        let (is_due, is_late) = self.shared.with(|state| {
+            let next = state.timers.first_key_value();
+            (next.is_some_and(|((at, _), _)| *at <= state.now), state.late > 0)
         });
-        if is_lull {
+        if !is_due && !is_late {
             self.tell_watchers(Moment::Lull);
         }
         let (idle, due) = self.shared.with(|state| {
-            state.lulls += 1;
-            let idle = take(&mut state.until_idle);
+            state.lulls += u64::from(!is_due);
+            let idle = if is_due { Vec::new() } else { take(&mut state.until_idle) };
             if !idle.is_empty() {
                 return (idle, Some(Vec::new()));
             }

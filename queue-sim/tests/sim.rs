@@ -281,3 +281,25 @@ fn a_seed_means_the_same_everywhere() {
     let trace = Sim::new(2030).traced(run).expect("it ends").1;
     assert_eq!((trace.len(), trace.digest()), (33, 12_386_342_372_374_163_534));
 }
+
+/// A jump of the clock makes someone late, who needs no more time to go on.
+#[test]
+fn settling_sees_to_what_a_jump_made_due() {
+    Sim::explore(0..50, |sim| async move {
+        let late = sim.spawn("sleeper", sim.sleep(Duration::from_nanos(1)));
+        sim.settle().await;
+        sim.chaos(Chaos::none().clock_jumps(1.0));
+        let mut polled = 0;
+        poll_fn(|cx| {
+            polled += 1;
+            cx.waker().wake_by_ref();
+            if polled < 20 { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        sim.calm();
+        let jumped = sim.elapsed();
+        sim.settle().await;
+        assert!(late.is_over(), "it is late at {jumped:?}");
+        assert_eq!(sim.elapsed(), jumped);
+    });
+}

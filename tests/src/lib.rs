@@ -10,6 +10,8 @@
 #[cfg(feature = "sim")]
 pub mod invariants;
 mod matrix;
+#[cfg(feature = "sim")]
+pub mod model;
 pub mod runtimes;
 pub mod scenarios;
 mod signals;

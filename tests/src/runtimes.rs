@@ -250,12 +250,15 @@ pub use on_sim::Simulated;
 mod on_sim {
     use std::cell::Cell;
 
-    use queue_core::Queue;
+    use queue_core::{Builder, Queue};
     use queue_sim::{Sim, World};
 
     use super::TestRuntime;
+    use crate::invariants::Monitor;
+    use crate::watchdog::watch;
 
-    /// The simulator, without faults, with another schedule for every scenario that a thread runs.
+    /// The simulator, without faults, with another schedule for every scenario that a thread runs. Under every other one
+    /// the queues are watched by invariants, and so run nothing in batches.
     #[derive(Clone, Copy, Debug)]
     pub struct Simulated;
 
@@ -279,6 +282,16 @@ mod on_sim {
 
         fn start(&self, queue: &Queue<World>) {
             queue.start();
+        }
+
+        fn build(&self, builder: Builder<World>) -> Queue<World> {
+            let queue = builder.build();
+            watch(queue.handle());
+            let sim = World::default();
+            if sim.seed() % 2 == 1 {
+                Monitor::of_scenario(&sim, queue.handle());
+            }
+            queue
         }
     }
 }

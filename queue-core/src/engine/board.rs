@@ -8,10 +8,9 @@
 
 use std::collections::BTreeSet;
 use std::task::Waker;
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::sync::{Mutex, ThreadId};
 
 pub(crate) struct Board {
     state: Mutex<State>,

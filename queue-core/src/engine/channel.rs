@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::closing::Phase;
 use super::inbox::{Inbox, Notes};
 use super::seats::Seats;
@@ -21,6 +19,7 @@ use crate::progress::Signal;
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
 use crate::store::{Counts, Dead, DeadLimits, Due, Entry, Remains, Store};
+use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Channel {
     pub(super) index: usize,

@@ -10,10 +10,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use event_listener::{Event as Notify, EventListener};
-use parking_lot::Mutex;
+use event_listener::EventListener;
 
 use super::channel::{Channel, ChannelState, Totals, name_of};
 use super::{Core, Effects};
@@ -22,6 +20,7 @@ use crate::job::{JobId, JobOptions, NewJob};
 use crate::progress::Signal;
 use crate::shutdown::{HandedBack, ShutdownReport};
 use crate::store::Remains;
+use crate::sync::{AtomicBool, Mutex, Notify, Ordering};
 use crate::unwind::drop_quietly;
 
 /// How far shutdown has come.

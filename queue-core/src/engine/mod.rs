@@ -20,6 +20,8 @@ mod channel;
 mod closing;
 mod effects;
 mod inbox;
+#[cfg(all(test, queue_shuttle))]
+mod models;
 mod push;
 mod seats;
 mod settle;
@@ -28,10 +30,7 @@ mod waiters;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
-
-use parking_lot::RwLock;
 
 pub(crate) use board::{Attendance, Board};
 pub(crate) use channel::{Cancelling, Channel, ChannelConfig, Requeueing};
@@ -45,6 +44,7 @@ use crate::event::{Event, Subscribers};
 use crate::job::{JobId, Name};
 use crate::registry::{Kind, Registry};
 use crate::runtime::Clock;
+use crate::sync::{AtomicU64, Ordering, RwLock};
 
 pub(crate) struct Core {
     channels: Box<[Channel]>,

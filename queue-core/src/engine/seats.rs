@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread::ThreadId;
 
 use crate::progress::{BATCH, Progress, Signal};
 use crate::slot::Slot;
 use crate::store::{Claim, Lease};
+use crate::sync::ThreadId;
 
 /// Who runs workers where: their count per thread, or under `None` for a runtime that moves them.
 pub(super) type Scope = Option<ThreadId>;

@@ -12,6 +12,8 @@ use super::{Ledger, What};
 pub struct Facts {
     /// The named queues.
     pub queues: Vec<Bounds>,
+    /// Whether whoever pushes says what: the events of a queue alone do not tell how urgent or how late a job is.
+    pub pushes_are_known: bool,
     /// How late a job may become ready: a tick, or as long as nobody is there to see to it.
     pub tolerance: Duration,
     /// What was asked of each job, once its push has returned.
@@ -35,6 +37,15 @@ pub struct Bounds {
     pub capacity_bytes: usize,
     /// How many dead letters are kept.
     pub dead_letters: usize,
+}
+
+impl Bounds {
+    /// Those of a named queue of which no more is known than that it is there.
+    #[must_use]
+    pub fn unknown(name: Name) -> Self {
+        let most = usize::MAX / 2;
+        Self { name, workers: most, limit: most, capacity: most, capacity_bytes: most, dead_letters: most }
+    }
 }
 
 /// What was asked of a job.

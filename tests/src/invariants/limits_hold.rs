@@ -39,7 +39,9 @@ impl Invariant for LimitsHold {
     fn look(&mut self, look: &Look, facts: &Facts) -> Holds {
         let mut queues = look.counts.iter().enumerate();
         queues.try_for_each(|(queue, counts)| {
-            check(facts, queue, counts.running, "jobs are counted as running")
+            check(facts, queue, counts.running, "jobs are counted as running")?;
+            // A worker has one job at a time, and leaves no later than its last one.
+            ensure(counts.running <= counts.workers, || format!("more jobs run than workers: {counts:?}"))
         })
     }
 }

@@ -1,13 +1,16 @@
 //! Shows everything to all invariants.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use queue_core::{Handle, Subscription};
+use queue_core::{Event, Handle, Subscription};
 use queue_sim::{Moment, World};
 
-use super::{Bounds, End, Facts, Holds, Invariant, Look, Seen, What, all};
+use super::facts::job_of;
+use super::{Bounds, End, Facts, Holds, Invariant, Look, Named, Seen, What, all, of_scenarios};
 
 /// Watches a queue of a simulation. Cheap to clone; a clone is the same monitor.
 ///
@@ -19,26 +22,34 @@ struct State {
     sim: World,
     handle: Handle,
     events: Subscription,
-    invariants: Vec<(&'static str, Box<dyn Invariant>)>,
+    invariants: Vec<Named>,
     facts: Facts,
     /// When it last looked.
     since: Duration,
     broken: Option<String>,
+    /// There is nothing more to see.
+    is_over: bool,
 }
 
 impl Monitor {
     /// Watches this queue from now on, with all invariants.
     #[must_use]
     pub fn new(sim: &World, handle: Handle, queues: Vec<Bounds>, tolerance: Duration) -> Self {
-        let state = State {
-            sim: sim.clone(),
-            events: handle.subscribe(1 << 14),
-            handle,
-            invariants: all(),
-            facts: Facts { queues, tolerance, ..Facts::default() },
-            since: sim.elapsed(),
-            broken: None,
-        };
+        let facts = Facts { queues, tolerance, pushes_are_known: true, ..Facts::default() };
+        Self::with(sim, handle, all(), facts)
+    }
+
+    /// Watches the queue of a scenario, with the invariants that need nothing but its events and counts, until the queue
+    /// is closed.
+    pub fn of_scenario(sim: &World, handle: Handle) {
+        Self::with(sim, handle, of_scenarios(), Facts::default());
+    }
+
+    fn with(sim: &World, handle: Handle, invariants: Vec<Named>, facts: Facts) -> Self {
+        let events = handle.subscribe(1 << 14);
+        let (sim, since) = (sim.clone(), sim.elapsed());
+        let state = State { sim, handle, events, invariants, facts, since, broken: None, is_over: false };
+        let sim = state.sim.clone();
         let this = Self(Arc::new(Mutex::new(state)));
         let watcher = this.clone();
         sim.watch(move |moment| watcher.look(moment));
@@ -79,7 +90,17 @@ impl Monitor {
 
     fn look(&self, moment: Moment) {
         let mut state = self.0.lock();
+        // What was missed can be anything.
+        state.is_over |= !state.facts.pushes_are_known && state.events.missed() > 0;
+        if state.is_over {
+            return;
+        }
         let has_changed = state.read_events();
+        // After the end nobody is told what becomes of attempts that outlive it.
+        state.is_over = !state.facts.pushes_are_known && state.is_closed();
+        if state.is_over {
+            return state.fail();
+        }
         if has_changed || moment == Moment::Lull {
             let queues = &state.facts.queues;
             let counts = queues.iter().map(|bounds| state.handle.counts(&bounds.name).unwrap_or_default());
@@ -97,9 +118,27 @@ impl State {
         let mut any = false;
         while let Some(event) = self.events.try_recv() {
             any = true;
+            self.meet_queue(&event);
             self.show(&What::Event(event));
         }
         any
+    }
+
+    /// Takes note of a named queue that was not known before.
+    fn meet_queue(&mut self, event: &Event) {
+        let name = match event {
+            Event::WorkerStarted { queue } | Event::WorkerStopped { queue } => Some(queue),
+            event => job_of(event).map(|job| &job.queue),
+        };
+        let Some(name) = name.filter(|_| !self.facts.pushes_are_known) else { return };
+        if self.facts.queues.iter().all(|known| known.name != *name) {
+            self.facts.queues.push(Bounds::unknown(name.clone()));
+        }
+    }
+
+    fn is_closed(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(pin!(self.events.recv()).poll(&mut cx), Poll::Ready(None))
     }
 
     fn show(&mut self, what: &What) {
