@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::*;
 use crate::retry::RetryPolicy;
 
+mod claims;
 mod model;
 
 const MS: Duration = Duration::from_millis(1);
