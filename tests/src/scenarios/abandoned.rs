@@ -185,6 +185,7 @@ where
     rt.until(|| queue.inflight_count() == 1).await;
     let (outside, ()) = zip(queue.shutdown(LONG), async { gate.open() }).await;
     let inside = reports.wait_for(1).await.remove(0);
+    assert!(outside.handed_back.is_empty() && !outside.is_clean(), "a job was abandoned");
     assert_eq!((outside.abandoned, inside.abandoned), (vec![id], vec![id]));
     Ok(())
 }
