@@ -365,6 +365,14 @@ mod tests {
         }
 
         #[test]
+        fn a_fraction_is_exact_to_the_nanosecond(whole in any_duration(), random in any::<u64>()) {
+            // 2⁶⁴ − 1 goes into the delay so many times, and this is left.
+            let (times, rest) = (whole.as_nanos() / u128::from(u64::MAX), whole.as_nanos() % u128::from(u64::MAX));
+            let exact = times * u128::from(random) + rest * u128::from(random) / u128::from(u64::MAX);
+            prop_assert!(fraction(whole, random).as_nanos().abs_diff(exact) <= 1);
+        }
+
+        #[test]
         fn no_policy_retries_past_its_limit(policy in any_curve(), n in any_attempt()) {
             let (RetryPolicy::Fixed { max_retries, .. }
             | RetryPolicy::Linear { max_retries, .. }

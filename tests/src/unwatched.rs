@@ -299,7 +299,16 @@ impl Books {
         }
         if moment == Moment::Lull {
             self.add_up();
+            self.nobody_waits();
         }
+    }
+
+    /// Nothing else happens until time moves on: what is ready and may run has a worker.
+    fn nobody_waits(&self) {
+        let counts = self.queue.counts("default").expect("it exists");
+        let idle = self.plan.limit.min(counts.workers) - counts.running;
+        let all_run = counts.ready == 0 || idle == 0 || counts.is_paused;
+        assert!(all_run, "{} jobs are ready, and {idle} workers idle", counts.ready);
     }
 
     fn add_up(&self) {

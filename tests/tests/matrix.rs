@@ -53,6 +53,7 @@ matrix! {
         a_handler_may_shut_its_queue_down,
         all_handlers_may_shut_the_queue_down_at_once,
         waiters_inside_and_outside_get_the_same_report,
+        a_handler_that_gives_its_shutdown_up_is_waited_for,
     }
     drops {
         the_last_queue_takes_workers_and_handlers_with_it,

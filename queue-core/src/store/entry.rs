@@ -191,7 +191,7 @@ mod tests {
             for priority in [Priority::HIGHEST, Priority::NORMAL, Priority::LOWEST] {
                 let mut entry = Entry::new(JobId::new(7), kind, priority, Payload::empty());
                 for state in STATES {
-                    for armed in [true, false] {
+                    for armed in [true, true, false, false] {
                         entry.set_state(state);
                         entry.set_armed(armed);
                         assert_eq!(

@@ -130,4 +130,31 @@ mod tests {
         assert_eq!(index.older.len(), 1);
         assert_eq!((index.find(JobId::new(3)), index.find(JobId::new(2000))), (Some(9), Some(10)));
     }
+
+    #[test]
+    fn some_empty_pages_are_kept_for_the_next_ids_and_no_more() {
+        let mut index = Index::default();
+        let pages = 2 * SPARE as u64;
+        for id in 0..=pages * PAGE as u64 {
+            index.insert(JobId::new(id), 7);
+        }
+        for (number, spare) in (0..pages).zip((1..=SPARE).chain(std::iter::repeat(SPARE))) {
+            for id in (number << PAGE_BITS..).take(PAGE) {
+                index.remove(JobId::new(id));
+            }
+            assert_eq!(index.spare.len(), spare);
+        }
+    }
+
+    #[test]
+    fn all_of_it_can_be_listed() {
+        let mut index = Index::default();
+        let all: Vec<_> = [3, 63, 64, 200, 1000, 100_000].map(JobId::new).into_iter().zip(5..).collect();
+        for (id, key) in &all {
+            index.insert(*id, *key);
+        }
+        let mut listed: Vec<_> = index.iter().collect();
+        listed.sort_unstable();
+        assert_eq!(listed, all);
+    }
 }

@@ -7,6 +7,8 @@ use super::sample::{bury, epoch, failure, job, retry};
 use super::*;
 use crate::retry::RetryPolicy;
 
+mod claims;
+mod dead_letters;
 mod model;
 
 const MS: Duration = Duration::from_millis(1);

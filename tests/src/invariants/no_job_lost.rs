@@ -1,5 +1,5 @@
 //! Accepted is kept: a job whose push returned is done, dead, cancelled, handed back, or still there; and nothing runs
-//! that nobody pushed.
+//! that nobody pushed. A dead letter is dropped only when there are more than are kept.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +22,12 @@ impl Invariant for NoJobLost {
             What::Event(Event::Pushed(job)) => ensure(facts.ledger.place(job.id).is_none(), || {
                 format!("{} is the number of two jobs", job.id)
             }),
+            What::Event(Event::DeadLetterEvicted(job)) => {
+                let queue = facts.queue(job);
+                let dead = facts.ledger.count(queue, Place::Dead);
+                let kept = facts.queues.get(queue).map_or(0, |bounds| bounds.dead_letters);
+                ensure(dead > kept, || format!("{} makes room among {dead} of {kept} dead letters", job.id))
+            }
             _ => Ok(()),
         }
     }

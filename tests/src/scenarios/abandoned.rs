@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use futures_lite::future::{yield_now, zip};
+use futures_lite::future::{poll_once, yield_now, zip};
 use parking_lot::Mutex;
 use queue_core::{BoxError, DeadReason, Handle, Job, JobId, Queue, RetryPolicy, ShutdownReport};
 
@@ -86,6 +86,9 @@ pub trait ShutDownInside {
     /// Registers a handler of that kind: it passes the gate, shuts the queue down, notes the report, and succeeds if its
     /// payload says `true`.
     fn register_shut_down(&self, kind: &'static str, gate: &Gate, reports: &Log<ShutdownReport>);
+
+    /// Registers a handler of that kind: it begins to shut the queue down, gives that up, notes it, and passes the gate.
+    fn register_give_up(&self, kind: &'static str, gate: &Gate, given_up: &Log<()>);
 }
 
 macro_rules! shut_down_inside {
@@ -103,6 +106,20 @@ macro_rules! shut_down_inside {
                         yield_now().await;
                         reports.add(report);
                         if job.deserialize()? { Ok(()) } else { Err("it fails, too late".into()) }
+                    }
+                });
+            }
+
+            fn register_give_up(&self, kind: &'static str, gate: &Gate, given_up: &Log<()>) {
+                let (queue, gate, given_up) = (self.clone(), gate.clone(), given_up.clone());
+                self.register(kind, move |_: Job| {
+                    let (queue, gate, given_up) = (queue.clone(), gate.clone(), given_up.clone());
+                    async move {
+                        let report = poll_once(queue.shutdown(LONG)).await;
+                        assert!(report.is_none(), "it waits for the other job");
+                        given_up.add(());
+                        gate.pass().await;
+                        Ok(())
                     }
                 });
             }
@@ -185,6 +202,28 @@ where
     rt.until(|| queue.inflight_count() == 1).await;
     let (outside, ()) = zip(queue.shutdown(LONG), async { gate.open() }).await;
     let inside = reports.wait_for(1).await.remove(0);
+    assert!(outside.handed_back.is_empty() && !outside.is_clean(), "a job was abandoned");
     assert_eq!((outside.abandoned, inside.abandoned), (vec![id], vec![id]));
+    Ok(())
+}
+
+/// A handler that begins to wait for the shutdown and gives that up is waited for like any other.
+pub async fn a_handler_that_gives_its_shutdown_up_is_waited_for<T: TestRuntime>(rt: T) -> TestResult
+where
+    Queue<T::Runtime>: ShutDownInside,
+{
+    let (running, held, gate, given_up) = (Log::new(), Gate::new(), Gate::new(), Log::new());
+    let queue = rt.started(rt.builder().workers(2), |queue| {
+        queue.register("hold", hold(&running, &held));
+        queue.register_give_up("give_up", &gate, &given_up);
+    });
+    queue.push("hold", &()).await?;
+    running.wait_for(1).await;
+    queue.push("give_up", &()).await?;
+    given_up.wait_for(1).await;
+    held.open();
+    rt.until(|| queue.inflight_count() == 1).await;
+    let (report, ()) = zip(queue.shutdown(LONG), async { gate.open() }).await;
+    assert_eq!((report.finished, report.is_clean()), (2, true));
     Ok(())
 }

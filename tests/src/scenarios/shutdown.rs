@@ -116,6 +116,7 @@ pub async fn waiting_jobs_are_handed_back_whole(rt: impl TestRuntime) -> TestRes
     let seen: Vec<_> = report.handed_back.iter().map(|back| (back.id, back.attempts)).collect();
     assert_eq!(seen, [(delayed, 0), (retried, 2)]);
     assert_eq!((report.finished, report.dead_lettered, report.cancelled), (0, 0, 0));
+    assert!(!report.is_clean(), "two jobs were handed back");
 
     let seen = Log::new();
     let next = rt.started(rt.builder().workers(1), |next| {
