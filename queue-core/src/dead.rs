@@ -53,6 +53,8 @@ pub enum DeadReason {
     NoHandler,
     /// An attempt outlived the queue's shutdown and then failed; nobody was left to take the job back.
     ShutDown,
+    /// It was running at too many crashes of the process, and may be what crashes it.
+    Crashed,
 }
 
 /// What went wrong in one attempt.
@@ -65,4 +67,12 @@ pub struct AttemptError {
     pub error: String,
     /// When the attempt ended, by the wall clock.
     pub at: SystemTime,
+}
+
+impl AttemptError {
+    /// What a durable store makes of what it kept.
+    #[must_use]
+    pub fn new(attempt: u32, error: impl Into<String>, at: SystemTime) -> Self {
+        Self { attempt, error: error.into(), at }
+    }
 }

@@ -58,6 +58,13 @@ pub enum Event {
     Requeued(JobInfo),
     /// A dead letter was dropped because there were too many.
     DeadLetterEvicted(JobInfo),
+    /// The durable store cannot be written to; see [`Health`](crate::Health).
+    StoreFailed {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The durable store can be written to again.
+    StoreRecovered,
     /// A worker joined this named queue.
     WorkerStarted {
         /// The named queue.

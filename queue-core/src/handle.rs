@@ -10,6 +10,7 @@ use crate::dead::DeadJob;
 use crate::engine::{Cancelling, Channel, Core, Requeueing};
 use crate::event::Subscription;
 use crate::job::{JobId, NewJob};
+use crate::journal::Health;
 use crate::payload::Payload;
 use crate::push::{Push, PushError, PushMany, PushManyError};
 use crate::queue::UnknownQueue;
@@ -154,7 +155,10 @@ impl Handle {
     pub fn cancel(&self, id: JobId) -> CancelAnswer {
         let answers = self.core.channels().iter().map(|channel| channel.cancel(&self.core, id));
         match answers.into_iter().find(|answer| *answer != Cancelling::NotFound) {
-            Some(Cancelling::Removed) => CancelAnswer::Removed,
+            Some(Cancelling::Removed) => {
+                self.core.wait_until_written();
+                CancelAnswer::Removed
+            }
             Some(Cancelling::Asked) => CancelAnswer::Asked,
             Some(Cancelling::NotFound) | None => CancelAnswer::NotFound,
         }
@@ -225,7 +229,9 @@ impl Handle {
 
     /// Drops all dead letters, and says how many there were.
     pub fn clear_dead_letters(&self) -> usize {
-        let cleared: Vec<_> = self.core.channels().iter().flat_map(Channel::clear_dead_letters).collect();
+        let channels = self.core.channels().iter();
+        let cleared: Vec<_> = channels.flat_map(|channel| channel.clear_dead_letters(&self.core)).collect();
+        self.core.wait_until_written();
         let count = cleared.len();
         cleared.into_iter().for_each(drop_quietly);
         count
@@ -239,7 +245,10 @@ impl Handle {
     pub fn requeue(&self, id: JobId) -> Result<(), RequeueError> {
         let answers = self.core.channels().iter().map(|channel| channel.requeue(&self.core, id));
         match answers.into_iter().find(|answer| *answer != Requeueing::NotFound) {
-            Some(Requeueing::Requeued) => Ok(()),
+            Some(Requeueing::Requeued) => {
+                self.core.wait_until_written();
+                Ok(())
+            }
             Some(Requeueing::Full) => Err(RequeueError::Full(id)),
             Some(Requeueing::Closed) => Err(RequeueError::ShutDown(id)),
             Some(Requeueing::NotFound) | None => Err(RequeueError::NotFound(id)),
@@ -254,6 +263,19 @@ impl Handle {
     {
         let picked = self.dead_letters().into_iter().filter(|dead| filter(dead)).map(|dead| dead.id);
         picked.filter(|id| self.requeue(*id).is_ok()).collect()
+    }
+
+    /// How the durable store does. In memory all is well.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.core.health()
+    }
+
+    /// How many jobs and dead letters the durable store holds for named queues that were not configured. They are left
+    /// alone, and are there for a program that has those queues.
+    #[must_use]
+    pub fn stray_count(&self) -> usize {
+        self.core.strays()
     }
 
     /// Subscribes to what happens from now on. The subscriber may lag `capacity` events behind (at least 1) before it

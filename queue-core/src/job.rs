@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancelled;
 use crate::handle::Handle;
+use crate::journal::is_storable;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::slot::Attempt;
@@ -245,6 +246,12 @@ impl Overrides {
 impl JobOptions {
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
         self.overrides.get_or_insert_default()
+    }
+
+    /// Whether a durable store can keep them: a function it cannot.
+    pub(crate) fn is_storable(&self) -> bool {
+        let retry = self.overrides.as_ref().and_then(|overrides| overrides.retry.as_ref());
+        retry.is_none_or(is_storable)
     }
 
     pub(crate) fn queue(&self) -> Option<&Name> {

@@ -32,6 +32,7 @@ pub mod fuzz;
 mod handle;
 mod handler;
 mod job;
+mod journal;
 mod outcome;
 mod payload;
 mod progress;
@@ -57,6 +58,10 @@ pub use event::{Event, JobInfo, Subscription};
 pub use handle::{CancelAnswer, Handle, QueueCounts, RequeueError};
 pub use handler::{Accepts, HandlerResult, LocalFuture, LocalMode, Mode, SendFuture, SendMode};
 pub use job::{DecodeError, EncodeError, Job, JobId, Name, NewJob, Priority};
+pub use journal::{
+    BadOptions, Change, Due, Health, JobRecord, Journal, Loading, Record, Recovered, RecoveredDead,
+    RecoveredMore, Recovery, Sink, StoreError, StoreFault, StoredOptions,
+};
 pub use outcome::{AttemptTimedOut, BoxError, HandlerPanicked, IntoOutcome, JobError, Outcome};
 pub use payload::Payload;
 pub use push::{Push, PushError, PushFuture, PushMany, PushManyError};

@@ -32,8 +32,15 @@ pub(crate) const INLINE: usize = 54;
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE] },
+    Inline {
+        len: u8,
+        bytes: [u8; INLINE],
+    },
     Shared(Arc<[u8]>),
+    /// In the journal only. No handler and no caller ever sees one.
+    Absent {
+        len: usize,
+    },
 }
 
 impl Payload {
@@ -52,15 +59,34 @@ impl Payload {
         })
     }
 
-    /// Takes what must be freed, and leaves an empty payload in its place; an inline one stays.
+    /// Takes what must be freed, and leaves an empty payload in its place; one without stays.
     pub(crate) fn take_shared(&mut self) -> Option<Arc<[u8]>> {
-        if let Repr::Inline { .. } = self.0 {
+        if !matches!(self.0, Repr::Shared(_)) {
             return None;
         }
         match std::mem::replace(&mut self.0, Self::empty().0) {
             Repr::Shared(bytes) => Some(bytes),
-            Repr::Inline { .. } => None,
+            Repr::Inline { .. } | Repr::Absent { .. } => None,
         }
+    }
+
+    /// In place of one that is left in the journal.
+    pub(crate) fn absent(len: usize) -> Self {
+        Self(Repr::Absent { len })
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.0, Repr::Absent { .. })
+    }
+
+    /// How many bytes of memory it has to itself.
+    pub(crate) fn memory(&self) -> usize {
+        if let Repr::Shared(bytes) = &self.0 { bytes.len() } else { 0 }
+    }
+
+    /// How many bytes it has, wherever they are.
+    pub(crate) fn size(&self) -> usize {
+        if let Repr::Absent { len } = self.0 { len } else { self.len() }
     }
 
     pub(crate) fn empty() -> Self {
@@ -94,6 +120,7 @@ impl Deref for Payload {
         match &self.0 {
             Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Repr::Shared(bytes) => bytes,
+            Repr::Absent { .. } => &[],
         }
     }
 }

@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::current;
-use crate::engine::{BatchItem, Core, Refusal, Submission, Ticket};
+use crate::engine::{Accepted, BatchItem, Core, Refusal, Submission, Ticket};
 use crate::job::{EncodeError, JobId, JobOptions, Name, NewJob, Priority};
+use crate::journal::{StoreError, block_on};
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 
@@ -82,15 +83,18 @@ impl<'a> Push<'a> {
         self
     }
 
-    /// Pushes now or not at all, without awaiting.
+    /// Pushes now or not at all, without awaiting. With a durable store it blocks the thread until the job is written, which
+    /// takes as long as the disk does.
     ///
     /// # Errors
     ///
     /// [`PushError`], with the job given back.
     pub fn try_push(mut self) -> Result<JobId, PushError> {
         let channel = self.valid_channel()?;
-        let pushed = self.core.channel(channel).try_push(self.core, &self.kind, &mut self.job);
-        pushed.map_err(|refusal| self.refused(refusal))
+        match self.core.channel(channel).try_push(self.core, &self.kind, &mut self.job) {
+            Ok(accepted) => self.core.wait_for(accepted).map_err(|error| self.unwritten(error)),
+            Err(refusal) => Err(self.refused(refusal)),
+        }
     }
 
     /// Where the job goes, unless something is wrong with it.
@@ -98,7 +102,17 @@ impl<'a> Push<'a> {
         if let Some(source) = self.broken.take() {
             return Err(PushError::Encode(EncodeError { kind: (*self.kind).into(), source }));
         }
-        self.channel.ok_or_else(|| PushError::UnknownQueue(Box::new(self.take_job())))
+        let Some(channel) = self.channel else {
+            return Err(PushError::UnknownQueue(Box::new(self.take_job())));
+        };
+        if self.core.is_durable() && !self.job.options.is_storable() {
+            return Err(PushError::NotStorable(Box::new(self.take_job())));
+        }
+        Ok(channel)
+    }
+
+    fn unwritten(&mut self, error: StoreError) -> PushError {
+        PushError::Store { job: Box::new(self.take_job()), error }
     }
 
     fn refused(&mut self, refusal: Refusal) -> PushError {
@@ -120,7 +134,7 @@ impl<'a> IntoFuture for Push<'a> {
     type IntoFuture = PushFuture<'a>;
 
     fn into_future(self) -> PushFuture<'a> {
-        PushFuture { push: self, ticket: None }
+        PushFuture { push: self, ticket: None, accepted: None }
     }
 }
 
@@ -135,20 +149,39 @@ fn take_job(kind: Name, job: &mut Submission) -> NewJob {
 pub struct PushFuture<'a> {
     push: Push<'a>,
     ticket: Option<Ticket>,
+    /// It is being written.
+    accepted: Option<Accepted>,
 }
 
 impl Future for PushFuture<'_> {
     type Output = Result<JobId, PushError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { push, ticket } = &mut *self;
-        let channel = push.core.channel(push.valid_channel()?);
-        let polled = if ticket.is_none() && current::job_of(push.core).is_some() {
-            Poll::Ready(channel.try_push(push.core, &push.kind, &mut push.job))
-        } else {
-            channel.poll_push(push.core, &push.kind, &mut push.job, ticket, cx.waker())
-        };
-        polled.map_err(|refusal| push.refused(refusal))
+        let Self { push, ticket, accepted } = &mut *self;
+        if accepted.is_none() {
+            let channel = push.core.channel(push.valid_channel()?);
+            let polled = if ticket.is_none() && current::job_of(push.core).is_some() {
+                Poll::Ready(channel.try_push(push.core, &push.kind, &mut push.job))
+            } else {
+                channel.poll_push(push.core, &push.kind, &mut push.job, ticket, cx.waker())
+            };
+            match polled {
+                Poll::Ready(Ok(Accepted::Now(id))) => return Poll::Ready(Ok(id)),
+                Poll::Ready(Ok(once @ Accepted::Once(_))) => *accepted = Some(once),
+                Poll::Ready(Err(refusal)) => return Poll::Ready(Err(push.refused(refusal))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        poll_accepted(accepted.as_ref(), cx).map_err(|error| push.unwritten(error))
+    }
+}
+
+/// Whether the job is written.
+fn poll_accepted(accepted: Option<&Accepted>, cx: &mut Context<'_>) -> Poll<Result<JobId, StoreError>> {
+    match accepted {
+        Some(Accepted::Now(id)) => Poll::Ready(Ok(*id)),
+        Some(Accepted::Once(receipt)) => receipt.poll(cx),
+        None => Poll::Pending,
     }
 }
 
@@ -172,6 +205,15 @@ pub enum PushError {
     TooLarge(Box<NewJob>),
     /// The push names a queue that was not configured.
     UnknownQueue(Box<NewJob>),
+    /// The job brings a [custom](RetryPolicy::custom) retry policy, and a function cannot be stored.
+    NotStorable(Box<NewJob>),
+    /// The durable store could not write the job down.
+    Store {
+        /// The job.
+        job: Box<NewJob>,
+        /// What is wrong with the store.
+        error: StoreError,
+    },
     /// The payload cannot be written as JSON; there never was a job.
     Encode(EncodeError),
 }
@@ -181,9 +223,12 @@ impl PushError {
     #[must_use]
     pub fn into_job(self) -> Option<NewJob> {
         match self {
-            Self::ShutDown(job) | Self::Full(job) | Self::TooLarge(job) | Self::UnknownQueue(job) => {
-                Some(*job)
-            }
+            Self::ShutDown(job)
+            | Self::Full(job)
+            | Self::TooLarge(job)
+            | Self::UnknownQueue(job)
+            | Self::NotStorable(job)
+            | Self::Store { job, .. } => Some(*job),
             Self::Encode(_) => None,
         }
     }
@@ -224,6 +269,14 @@ impl fmt::Display for PushError {
                 job.kind,
                 job.options.queue().map_or("", Name::as_str)
             ),
+            Self::NotStorable(job) => write!(
+                f,
+                "job {:?} was not accepted: its custom retry policy cannot be stored; set it for the kind instead",
+                job.kind
+            ),
+            Self::Store { job, .. } => {
+                write!(f, "job {:?} was not accepted: it could not be written to the store", job.kind)
+            }
             Self::Encode(error) => error.fmt(f),
         }
     }
@@ -233,6 +286,7 @@ impl Error for PushError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Encode(error) => error.source(),
+            Self::Store { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -246,8 +300,12 @@ pub struct PushMany<'a> {
     /// In the order of the groups, and in the order they came within each.
     jobs: Vec<BatchJob>,
     groups: Vec<Group>,
-    /// What was wrong before anything was pushed.
+    /// What is wrong, and with the job at which place.
     refused: Option<(usize, Refused)>,
+    /// All that is to be accepted was.
+    is_pushed: bool,
+    /// So many of the jobs were written, or need not be.
+    written: usize,
 }
 
 /// The jobs that go to the same named queue. A full one does not keep the others waiting.
@@ -267,13 +325,24 @@ struct BatchJob {
     kind: Name,
     channel: usize,
     job: Submission,
-    id: Option<JobId>,
+    accepted: Option<Accepted>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Refused {
     By(Refusal),
     UnknownQueue,
+    NotStorable,
+    Store(StoreError),
+}
+
+impl BatchJob {
+    fn id(&self) -> Option<JobId> {
+        match self.accepted {
+            Some(Accepted::Now(id)) => Some(id),
+            Some(Accepted::Once(_)) | None => None,
+        }
+    }
 }
 
 impl<'a> PushMany<'a> {
@@ -290,8 +359,11 @@ impl<'a> PushMany<'a> {
             if payload.len() > core.channel(channel).config().capacity_bytes {
                 refused.get_or_insert((place, Refused::By(Refusal::TooLarge)));
             }
+            if core.is_durable() && !options.is_storable() {
+                refused.get_or_insert((place, Refused::NotStorable));
+            }
             let job = Submission { kind: number, payload, options };
-            jobs.push(BatchJob { place, kind, channel, job, id: None });
+            jobs.push(BatchJob { place, kind, channel, job, accepted: None });
         }
         jobs.sort_by_key(|job| job.channel);
         let mut groups: Vec<Group> = Vec::new();
@@ -301,55 +373,99 @@ impl<'a> PushMany<'a> {
                 _ => groups.push(Group { channel: job.channel, next: place, end: place + 1, ticket: None }),
             }
         }
-        Self { core, jobs, groups, refused }
+        Self { core, jobs, groups, refused, is_pushed: false, written: 0 }
     }
 
-    /// Pushes what there is room for now, without awaiting.
+    /// Pushes what there is room for now, without awaiting. With a durable store it blocks the thread until the jobs are
+    /// written.
     ///
     /// # Errors
     ///
     /// [`PushManyError`] when it was not all.
     pub fn try_push(mut self) -> Result<Vec<JobId>, PushManyError> {
-        self.push_now()
+        self.push_now();
+        self.core.flush();
+        block_on(|cx| self.poll_written(cx));
+        self.finish()
     }
 
-    fn push_now(&mut self) -> Result<Vec<JobId>, PushManyError> {
-        let mut refused = self.refused.map(|(_, refused)| refused);
-        if refused.is_none() {
-            for group in &mut self.groups {
-                let pushed = group.push(self.core, &mut self.jobs);
-                refused = refused.or(pushed.err().map(Refused::By));
+    fn push_now(&mut self) {
+        if self.refused.is_some() {
+            return;
+        }
+        for group in &mut self.groups {
+            let pushed = group.push(self.core, &mut self.jobs);
+            if let (Err(refusal), None) = (pushed, &self.refused) {
+                self.refused = Some((self.jobs[group.next].place, Refused::By(refusal)));
             }
         }
-        match refused {
+    }
+
+    /// Pushes all, as there is room, unless something is wrong.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.refused.is_some() || self.is_pushed {
+            return Poll::Ready(());
+        }
+        if current::job_of(self.core).is_some() {
+            self.push_now();
+            return Poll::Ready(());
+        }
+        let mut is_pending = false;
+        for group in &mut self.groups {
+            match group.poll_push(self.core, &mut self.jobs, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(refusal)) => {
+                    self.refused = Some((self.jobs[group.next].place, Refused::By(refusal)));
+                    return Poll::Ready(());
+                }
+                Poll::Pending => is_pending = true,
+            }
+        }
+        if is_pending { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Waits until those that were accepted are written, or could not be.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for job in &mut self.jobs[self.written..] {
+            if let Some(Accepted::Once(receipt)) = &job.accepted {
+                match ready!(receipt.poll(cx)) {
+                    Ok(id) => job.accepted = Some(Accepted::Now(id)),
+                    Err(error) => {
+                        job.accepted = None;
+                        self.refused.get_or_insert((job.place, Refused::Store(error)));
+                    }
+                }
+            }
+            self.written += 1;
+        }
+        Poll::Ready(())
+    }
+
+    fn finish(&mut self) -> Result<Vec<JobId>, PushManyError> {
+        match self.refused.take() {
             None => Ok(self.ids()),
-            Some(refused) => Err(self.fail(refused)),
+            Some((culprit, reason)) => Err(self.fail(culprit, reason)),
         }
     }
 
     fn ids(&mut self) -> Vec<JobId> {
         self.jobs.sort_by_key(|job| job.place);
-        self.jobs.iter().filter_map(|job| job.id).collect()
+        self.jobs.iter().filter_map(BatchJob::id).collect()
     }
 
-    fn fail(&mut self, refused: Refused) -> PushManyError {
-        // The job that `refused` is about.
-        let unfinished = self.groups.iter().find(|group| group.next < group.end);
-        let culprit = match self.refused {
-            Some((place, _)) => Some(place),
-            None => unfinished.map(|group| self.jobs[group.next].place),
-        };
+    /// `culprit`: the place of the job that `reason` is about.
+    fn fail(&mut self, culprit: usize, reason: Refused) -> PushManyError {
         let accepted = self.ids();
-        let mut refused_jobs = Vec::new();
-        let mut first = None;
-        for item in self.jobs.iter_mut().filter(|item| item.id.is_none()) {
-            if Some(item.place) == culprit {
-                first = Some(refused_jobs.len());
+        let mut refused = Vec::new();
+        let mut first = 0;
+        for item in self.jobs.iter_mut().filter(|item| item.accepted.is_none()) {
+            if item.place == culprit {
+                first = refused.len();
             }
-            refused_jobs.push(take_job(item.kind.clone(), &mut item.job));
+            refused.push(take_job(item.kind.clone(), &mut item.job));
         }
         self.jobs.clear();
-        PushManyError { accepted, refused: refused_jobs, first: first.unwrap_or(0), reason: refused }
+        PushManyError { accepted, refused, first, reason }
     }
 }
 
@@ -357,19 +473,10 @@ impl Future for PushMany<'_> {
     type Output = Result<Vec<JobId>, PushManyError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.refused.is_some() || current::job_of(this.core).is_some() {
-            return Poll::Ready(this.push_now());
-        }
-        let mut is_pending = false;
-        for group in &mut this.groups {
-            match group.poll_push(this.core, &mut this.jobs, cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(refusal)) => return Poll::Ready(Err(this.fail(Refused::By(refusal)))),
-                Poll::Pending => is_pending = true,
-            }
-        }
-        if is_pending { Poll::Pending } else { Poll::Ready(Ok(this.ids())) }
+        ready!(self.poll_push(cx));
+        self.is_pushed = true;
+        ready!(self.poll_written(cx));
+        Poll::Ready(self.finish())
     }
 }
 
@@ -387,10 +494,13 @@ impl Group {
     /// Pushes as far as there is room.
     fn push(&mut self, core: &Arc<Core>, jobs: &mut [BatchJob]) -> Result<(), Refusal> {
         let rest = &mut jobs[self.next..self.end];
-        let items =
-            rest.iter_mut().map(|item| BatchItem { name: &item.kind, job: &mut item.job, id: &mut item.id });
+        let items = rest.iter_mut().map(|BatchJob { kind, job, accepted, .. }| BatchItem {
+            name: kind,
+            job,
+            accepted,
+        });
         let pushed = core.channel(self.channel).push_batch(core, items);
-        self.next += rest.iter().take_while(|job| job.id.is_some()).count();
+        self.next += rest.iter().take_while(|job| job.accepted.is_some()).count();
         pushed
     }
 
@@ -413,7 +523,7 @@ impl Group {
             let next = &mut jobs[self.next];
             let channel = core.channel(self.channel);
             let polled = channel.poll_push(core, &next.kind, &mut next.job, &mut self.ticket, cx.waker());
-            next.id = Some(ready!(polled)?);
+            next.accepted = Some(ready!(polled)?);
             self.next += 1;
         }
         Poll::Ready(Ok(()))
@@ -467,7 +577,7 @@ impl fmt::Display for PushManyError {
         let (refused, all) = (self.refused.len(), self.refused.len() + self.accepted.len());
         write!(f, "{refused} of {all} jobs were not accepted: ")?;
         let job = self.refused.get(self.first);
-        match self.reason {
+        match &self.reason {
             Refused::By(Refusal::Full) => {
                 f.write_str("the queue is full; await `push_many` or try again later")
             }
@@ -480,8 +590,19 @@ impl fmt::Display for PushManyError {
                 let name = job.and_then(|job| job.options.queue()).map_or("", Name::as_str);
                 write!(f, "there is no queue named {name:?}; add it with `builder.queue(..)`")
             }
+            Refused::NotStorable => {
+                f.write_str("a custom retry policy cannot be stored; set it for the kind instead")
+            }
+            Refused::Store(_) => f.write_str("they could not be written to the store"),
         }
     }
 }
 
-impl Error for PushManyError {}
+impl Error for PushManyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.reason {
+            Refused::Store(error) => Some(error),
+            Refused::By(_) | Refused::UnknownQueue | Refused::NotStorable => None,
+        }
+    }
+}

@@ -15,6 +15,7 @@ use crate::engine::{Core, DEFAULT_QUEUE, Owner};
 use crate::handle::Handle;
 use crate::handler::{Accepts, Handler, Handlers, drop_snapshot, sealed::Mode as _};
 use crate::job::{Job, Name};
+use crate::journal::{Journal, Sink};
 use crate::outcome::{BoxError, IntoOutcome};
 use crate::registry::Registry;
 use crate::retry::RetryPolicy;
@@ -62,7 +63,7 @@ impl<R: Runtime + Default> Queue<R> {
 impl<R: Runtime> Queue<R> {
     /// Settings for a queue on this very runtime.
     pub fn builder_on(runtime: R) -> Builder<R> {
-        Builder { runtime, defaults: QueueConfig::new(), queues: Vec::new(), seed: None }
+        Builder { runtime, defaults: QueueConfig::new(), queues: Vec::new(), seed: None, journal: None }
     }
 
     /// Sets the handler of a kind, in place of the one it had. A job that is running keeps the old one.
@@ -170,6 +171,7 @@ impl<R: Runtime> Queue<R> {
     /// If the future is dropped, the queue goes on draining, without a deadline. Call it again for the report.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let report = shut_down(self.core(), &self.runtime, timeout).await;
+        self.core().close_journal(report.abandoned.is_empty());
         drop_snapshot(self.handlers.clear());
         (*report).clone()
     }
@@ -283,6 +285,7 @@ pub struct Builder<R: Runtime> {
     defaults: QueueConfig,
     queues: Vec<(Name, QueueConfig)>,
     seed: Option<u64>,
+    journal: Option<Arc<dyn Journal>>,
 }
 
 impl<R: Runtime> Builder<R> {
@@ -339,10 +342,24 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Where the jobs are kept, so that they outlive the process; for example a `queue_sqlite::Store`.
+    ///
+    /// A push then returns once the job is written, and the queue begins with what the store holds: jobs that wait, with
+    /// their attempts, delays and errors, and dead letters. Everything else is as in memory, except that a
+    /// [shutdown](Queue::shutdown) leaves what is not finished in the store instead of handing it back, that the
+    /// calls which do not await block the thread until the store has written, and that a single push cannot bring a
+    /// [custom](RetryPolicy::custom) retry policy.
+    ///
+    /// Default: in memory.
+    pub fn store(mut self, store: impl Journal) -> Self {
+        self.journal = Some(Arc::new(store));
+        self
+    }
+
     /// The queue. It takes jobs at once, and runs them from [`start`](Queue::start) on.
     #[must_use]
     pub fn build(self) -> Queue<R> {
-        let Self { runtime, mut defaults, mut queues, seed } = self;
+        let Self { runtime, mut defaults, mut queues, seed, journal } = self;
         let default_at = queues.iter().position(|(name, _)| *name == *DEFAULT_QUEUE);
         let default =
             default_at.map_or_else(|| (DEFAULT_QUEUE.into(), QueueConfig::new()), |at| queues.remove(at));
@@ -357,7 +374,11 @@ impl<R: Runtime> Builder<R> {
         }
         let configs = queues.into_iter().map(|(name, config)| config.resolve(name, &defaults)).collect();
         let seed = seed.or_else(|| runtime.seed()).unwrap_or_else(|| fastrand::u64(..));
-        let core = Arc::new(Core::new(configs, registry, Box::new(runtime.clone()), seed));
+        let clock = Box::new(runtime.clone());
+        let core = Arc::new(Core::new(configs, registry, clock, seed, journal.clone()));
+        if let Some(journal) = journal {
+            core.recover(journal.begin(Sink::new(&core)));
+        }
         Queue {
             handle: Handle::new(core.clone()),
             runtime,

@@ -25,8 +25,12 @@ pub struct ShutdownReport {
     /// How many jobs were cancelled while the queue drained.
     pub cancelled: u64,
     /// Jobs that did not finish: still delayed, waiting for a retry, never started, or interrupted. They are no
-    /// longer in the queue; keep them, or push them to another one. In order of id.
+    /// longer in the queue; keep them, or push them to another one. In order of id. Empty with a durable store, in which
+    /// they stay.
     pub handed_back: Vec<HandedBack>,
+    /// How many jobs stay in the durable store, to be run when the queue is built on it again: those that would have been
+    /// handed back. 0 without a durable store.
+    pub kept: usize,
     /// Jobs that were still running when this report was made: handlers that do not yield, and handlers that wait for
     /// this shutdown themselves. If such an attempt ends well later, nothing is lost; if not, its job becomes a dead
     /// letter.
@@ -34,10 +38,10 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether every job was finished, dead-lettered or cancelled: nothing was handed back, nothing abandoned.
+    /// Whether every job was finished, dead-lettered or cancelled: nothing was handed back, kept or abandoned.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.handed_back.is_empty() && self.abandoned.is_empty()
+        self.handed_back.is_empty() && self.kept == 0 && self.abandoned.is_empty()
     }
 }
 

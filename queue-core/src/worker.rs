@@ -23,14 +23,15 @@ use std::time::{Duration, Instant};
 
 use crate::current::{self, Polling};
 use crate::dead::DeadReason;
-use crate::engine::{Batch, Channel, Core, Ending, Seat, Turn, drop_claim};
+use crate::engine::{Batch, Channel, Core, Ending, PayloadReceipt, Seat, Turn, drop_claim};
 use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
+use crate::journal::{StoreError, StoreFault};
 use crate::outcome::{AttemptTimedOut, Outcome};
 use crate::progress::{BATCH, Signal};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
-use crate::store::{Claim, Failure, Lease, Settle};
+use crate::store::{Claim, Failure, Lease, Settle, When};
 use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};
 use crate::verdict::judge;
@@ -56,6 +57,8 @@ pub struct Worker<R: Runtime> {
     names: Vec<Option<Name>>,
     random: fastrand::Rng,
     batch: Batch,
+    /// A claimed job whose payload is not here yet.
+    loading: Option<(Claim, PayloadReceipt)>,
     running: Option<Running>,
     /// The running job's handler.
     future: Option<FutureOf<R::Mode>>,
@@ -86,6 +89,7 @@ impl<R: Runtime> Worker<R> {
             names: Vec::new(),
             random,
             batch: Batch::new(),
+            loading: None,
             running: None,
             future: None,
         }
@@ -95,10 +99,44 @@ impl<R: Runtime> Worker<R> {
         self.core.channel(self.channel)
     }
 
-    /// Calls the handler of the next claimed job and polls its future for the first time.
+    /// Starts the next claimed job.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        self.refresh_table();
         let Some(claim) = self.batch.claims.pop_front() else { return Poll::Ready(None) };
+        if !claim.payload.is_absent() {
+            return self.call(claim, None, cx);
+        }
+        self.loading = self.core.load(claim.lease.id).map(|receipt| (claim, receipt));
+        self.poll_loading(cx)
+    }
+
+    /// Waits for the payload of the claimed job.
+    fn poll_loading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        let Some((claim, receipt)) = &mut self.loading else { return Poll::Ready(None) };
+        self.batch.has_waited = true;
+        self.seat.slot.watch(cx.waker());
+        if self.seat.slot.progress.has(Signal::Stop) {
+            return Poll::Ready(self.loading.take().map(|_| Ending::HandBack));
+        }
+        let loaded = ready!(receipt.poll(cx));
+        if let Ok(payload) = &loaded {
+            self.core.channel(self.channel).provide(&self.core, claim.lease, payload.clone());
+            claim.payload = payload.clone();
+        }
+        match self.loading.take() {
+            Some((claim, _)) => self.call(claim, loaded.err(), cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Calls the handler of a claimed job and polls its future for the first time. If its payload could not be loaded, the
+    /// attempt is put off, and if there is none it has failed.
+    fn call(
+        &mut self,
+        claim: Claim,
+        unreadable: Option<StoreError>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Ending>> {
+        self.refresh_table();
         let Claim { lease, kind, priority, payload, name, overrides } = claim;
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
@@ -118,6 +156,13 @@ impl<R: Runtime> Worker<R> {
             context: self.seat.slot.attempt(),
         };
         let span = Span::of(&job);
+        if let Some(error) = unreadable {
+            if error.fault() != StoreFault::Corrupt {
+                return Poll::Ready(Some(self.put_off(&error)));
+            }
+            let running = Running { lease, kind, overrides, timeout, deadline, span };
+            return Poll::Ready(Some(self.judge(running, Err(error.into()))));
+        }
         current::enter(&self.core, lease.id);
         let mut future = None;
         let polled = span.in_scope(|| first_poll(handler, job, &mut future, cx));
@@ -135,7 +180,7 @@ impl<R: Runtime> Worker<R> {
     /// Polls the handler's future again.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
         let (Some(running), Some(future)) = (&mut self.running, &mut self.future) else {
-            return Poll::Ready(None);
+            return self.poll_loading(cx);
         };
         current::enter(&self.core, running.lease.id);
         let polled = running.span.in_scope(|| catch(|| Pin::new(&mut *future).poll(cx)));
@@ -207,6 +252,13 @@ impl<R: Runtime> Worker<R> {
             drop_quietly(overrides);
         }
         Ending::new(settle, delay)
+    }
+
+    /// A store that cannot be read now must not use up the attempts of its jobs.
+    fn put_off(&self, error: &StoreError) -> Ending {
+        current::leave();
+        self.core.store_failed(error);
+        Ending::new(Settle::Snooze { when: When::after(PUT_OFF, || self.core.now()) }, PUT_OFF)
     }
 
     fn no_handler(&self, name: Name) -> Ending {
@@ -321,6 +373,9 @@ impl<R: Runtime> fmt::Debug for Worker<R> {
             .finish_non_exhaustive()
     }
 }
+
+/// How much later a job runs whose payload could not be read.
+const PUT_OFF: Duration = Duration::from_secs(1);
 
 /// How long a worker may go on without giving its thread back: handlers that never wait would starve other tasks.
 const SLICE: Duration = Duration::from_micros(20);

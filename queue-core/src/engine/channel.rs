@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::closing::Phase;
+use super::durable::Writing;
 use super::inbox::{Inbox, Notes};
 use super::seats::Seats;
 use super::settle::{put_back, take_back};
@@ -55,8 +56,12 @@ pub(super) struct ChannelState {
     /// What the board knows of this channel.
     pub(super) published: Option<Instant>,
     pub(super) totals: Totals,
-    /// Jobs that shutdown gives back to the caller.
+    /// Jobs that shutdown gives back to the caller, or leaves in the journal.
     pub(super) taken: Vec<Remains>,
+    /// Jobs that were written too late to be run, and stay in the journal.
+    pub(super) kept: usize,
+    /// Jobs that are on their way to the journal.
+    pub(super) writing: Writing,
 }
 
 /// What became of the jobs so far.
@@ -109,6 +114,8 @@ impl Channel {
             published: None,
             totals: Totals::default(),
             taken: Vec::new(),
+            kept: 0,
+            writing: Writing::default(),
         };
         let inbox = Inbox::new(&notes(&state));
         Self { index, config, state: Mutex::new(state), inbox }
@@ -185,8 +192,12 @@ impl Channel {
         self.state.lock().store.dead().iter().cloned().collect()
     }
 
-    pub(crate) fn clear_dead_letters(&self) -> Vec<Dead> {
-        self.state.lock().store.purge_dead()
+    pub(crate) fn clear_dead_letters(&self, core: &Core) -> Vec<Dead> {
+        self.with(core, |state, _| {
+            // What cannot be recorded any more would be there again in the next run.
+            let is_over = core.is_durable() && state.phase == Phase::Closed;
+            if is_over { Vec::new() } else { state.store.purge_dead() }
+        })
     }
 
     /// Gives a dead letter another life.
@@ -196,7 +207,7 @@ impl Channel {
             if state.phase != Phase::Open {
                 return Requeueing::Closed;
             }
-            if !self.has_room(state, dead.payload.len()) {
+            if !self.has_room(state, dead.payload.size()) {
                 return Requeueing::Full;
             }
             state.store.requeue(id);
@@ -222,6 +233,7 @@ impl Channel {
         let mut effects = Effects::default();
         let result = {
             let state = &mut *self.locked();
+            Self::stamp(core, state);
             let result = change(state, &mut effects);
             while self.wants_work(state) && !self.inbox.want() {
                 self.sweep(state);
@@ -231,6 +243,7 @@ impl Channel {
                 self.inbox.unwant();
             }
             self.inbox.note(&notes(state));
+            Self::hand_over(core, state, &mut effects);
             result
         };
         effects.run(core);
@@ -244,7 +257,7 @@ impl Channel {
         change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
     ) -> T {
         let mut effects = Effects::default();
-        let result = self.change_with_inbox(&mut effects, change);
+        let result = self.change_with_inbox(core, &mut effects, change);
         effects.run(core);
         result
     }
@@ -252,15 +265,18 @@ impl Channel {
     /// As [`with_inbox`](Self::with_inbox), but the caller runs the effects.
     pub(super) fn change_with_inbox<T>(
         &self,
+        core: &Core,
         effects: &mut Effects,
         change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
     ) -> T {
         let state = &mut *self.state.lock();
         let letters = &mut *self.inbox.lock();
         self.inbox.collect(letters, &mut state.store);
+        Self::stamp(core, state);
         let result = change(state, effects);
         self.inbox.set_wanted(self.wants_work(state));
         self.inbox.note(&notes(state));
+        Self::hand_over(core, state, effects);
         result
     }
 
@@ -345,8 +361,8 @@ fn notes(state: &ChannelState) -> Notes {
 
 /// Jobs and bytes that wait, and those that might have to wait again.
 fn waiting(state: &ChannelState) -> (usize, usize) {
-    let (counts, ahead) = (state.store.counts(), state.seats.claimed_ahead());
-    (counts.waiting() + ahead.0, counts.waiting_bytes + ahead.1)
+    let (counts, ahead, writing) = (state.store.counts(), state.seats.claimed_ahead(), state.writing);
+    (counts.waiting() + ahead.0 + writing.jobs, counts.waiting_bytes + ahead.1 + writing.bytes)
 }
 
 /// The name of the kind of a job that is gone.

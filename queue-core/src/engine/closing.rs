@@ -14,7 +14,7 @@ use std::sync::Arc;
 use event_listener::EventListener;
 
 use super::channel::{Channel, ChannelState, Totals, name_of};
-use super::{Core, Effects};
+use super::{Core, Durable, Effects};
 use crate::event::Event;
 use crate::job::{JobId, JobOptions, NewJob};
 use crate::progress::Signal;
@@ -104,7 +104,7 @@ impl Core {
             return Some(report.clone());
         }
         let before = closing.before?;
-        if !force && !self.channels().iter().all(|channel| channel.is_drained(&closing.insiders)) {
+        if !force && !self.is_drained(&closing.insiders) {
             return None;
         }
         let mut effects = Effects::default();
@@ -114,6 +114,15 @@ impl Core {
         effects.run(self);
         self.closed();
         Some(report)
+    }
+
+    /// Whether there is nothing to wait for, neither of jobs nor of what is to be recorded of them.
+    fn is_drained(&self, insiders: &[JobId]) -> bool {
+        // Looked at twice: what arrives is drained then, and what is drained has been recorded.
+        let is_settled = || self.durable.as_ref().is_none_or(Durable::is_settled);
+        is_settled()
+            && self.channels().iter().all(|channel| channel.is_drained(self, insiders))
+            && is_settled()
     }
 
     /// Nobody owns the queue any more: stops the workers and drops what waits, reports to no one.
@@ -139,8 +148,13 @@ impl Core {
         let mut after = Totals::default();
         for channel in self.channels() {
             let closed = channel.close(self, insiders, effects);
-            let handed_back = closed.taken.into_iter().map(|remains| channel.handed_back(self, remains));
-            report.handed_back.extend(handed_back);
+            if self.is_durable() {
+                report.kept += closed.kept + closed.taken.len();
+                closed.taken.into_iter().for_each(|remains| effects.drop_remains(remains));
+            } else {
+                let handed_back = closed.taken.into_iter().map(|remains| channel.handed_back(self, remains));
+                report.handed_back.extend(handed_back);
+            }
             report.abandoned.extend(closed.running);
             after.add(closed.totals);
         }
@@ -179,6 +193,7 @@ impl Totals {
 /// What a channel held when it was closed. Taken under one lock: a job that ends at that moment is in one place.
 struct Closed {
     taken: Vec<Remains>,
+    kept: usize,
     running: Vec<JobId>,
     totals: Totals,
 }
@@ -204,7 +219,7 @@ impl Channel {
 
     /// Takes out everything that is left. The caller runs the effects, once it holds no lock itself.
     fn close(&self, core: &Core, insiders: &[JobId], effects: &mut Effects) -> Closed {
-        self.change_with_inbox(effects, |state, effects| {
+        self.change_with_inbox(core, effects, |state, effects| {
             self.recall(core, state, effects);
             state.advance_phase(Phase::Closed, insiders, effects);
             let mut waiting = state.store.take_ready();
@@ -212,6 +227,7 @@ impl Channel {
             self.hand_back(core, state, waiting, effects);
             Closed {
                 taken: std::mem::take(&mut state.taken),
+                kept: state.kept,
                 running: state.store.running().map(|(id, _)| id).collect(),
                 totals: state.totals,
             }
@@ -231,15 +247,24 @@ impl Channel {
         gone.into_iter().for_each(drop_quietly);
     }
 
-    fn hand_back(&self, core: &Core, state: &mut ChannelState, waiting: Vec<Remains>, effects: &mut Effects) {
-        for remains in &waiting {
-            core.record(effects, || Event::HandedBack(self.info_of(core, remains)));
+    /// Puts jobs aside that do not run any more: for the report, or, if they stay in the journal, to be let go of.
+    pub(super) fn hand_back(
+        &self,
+        core: &Core,
+        state: &mut ChannelState,
+        waiting: Vec<Remains>,
+        effects: &mut Effects,
+    ) {
+        if !core.is_durable() {
+            for remains in &waiting {
+                core.record(effects, || Event::HandedBack(self.info_of(core, remains)));
+            }
         }
         state.taken.extend(waiting);
     }
 
     /// Whether there is nothing to wait for: all that could run has run, except for `insiders`.
-    fn is_drained(&self, insiders: &[JobId]) -> bool {
+    fn is_drained(&self, core: &Core, insiders: &[JobId]) -> bool {
         let state = self.locked();
         let counts = state.store.counts();
         let inside = if counts.running == 0 {
@@ -247,7 +272,10 @@ impl Channel {
         } else {
             state.store.running().filter(|(id, _)| insiders.contains(id)).count()
         };
-        let nobody_claims = state.paused || state.phase >= Phase::Cancelling || state.seats.taken() <= inside;
+        let nobody_claims = state.paused
+            || core.is_out()
+            || state.phase >= Phase::Cancelling
+            || state.seats.taken() <= inside;
         counts.running <= inside && (counts.ready == 0 || nobody_claims)
     }
 

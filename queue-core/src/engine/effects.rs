@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::Core;
+use crate::event::Event;
 use crate::slot::Slot;
 use crate::store::{Dead, Leftovers, Remains};
 use crate::unwind::drop_quietly;
@@ -28,6 +29,8 @@ struct More {
     remains: Vec<Remains>,
     leftovers: Vec<Leftovers>,
     dead: Vec<Dead>,
+    /// Events that are published once what they tell of is written.
+    notes: Vec<Event>,
 }
 
 impl Effects {
@@ -60,6 +63,14 @@ impl Effects {
         if !dead.is_empty() {
             self.more().dead.extend(dead);
         }
+    }
+
+    pub(super) fn note(&mut self, event: Event) {
+        self.more().notes.push(event);
+    }
+
+    pub(super) fn take_notes(&mut self) -> Vec<Event> {
+        self.more.as_mut().map(|more| std::mem::take(&mut more.notes)).unwrap_or_default()
     }
 
     fn more(&mut self) -> &mut More {

@@ -18,11 +18,13 @@
 mod board;
 mod channel;
 mod closing;
+mod durable;
 mod effects;
 mod inbox;
 #[cfg(all(test, queue_shuttle))]
 mod models;
 mod push;
+mod recovery;
 mod seats;
 mod settle;
 mod turn;
@@ -35,6 +37,8 @@ use std::time::{Instant, SystemTime};
 pub(crate) use board::{Attendance, Board};
 pub(crate) use channel::{Cancelling, Channel, ChannelConfig, Requeueing};
 use closing::Closing;
+use durable::Durable;
+pub(crate) use durable::{Accepted, PayloadReceipt};
 use effects::Effects;
 pub(crate) use push::{BatchItem, Refusal, Submission};
 pub(crate) use turn::{Batch, Ending, Seat, Turn, drop_claim};
@@ -42,6 +46,7 @@ pub(crate) use waiters::Ticket;
 
 use crate::event::{Event, Subscribers};
 use crate::job::{JobId, Name};
+use crate::journal::Journal;
 use crate::registry::{Kind, Registry};
 use crate::runtime::Clock;
 use crate::sync::{AtomicU64, Ordering, RwLock};
@@ -55,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) closing: Closing,
     clock: Box<dyn Clock>,
     pub(crate) seed: u64,
+    durable: Option<Durable>,
 }
 
 impl Core {
@@ -63,6 +69,7 @@ impl Core {
         registry: Registry,
         clock: Box<dyn Clock>,
         seed: u64,
+        journal: Option<Arc<dyn Journal>>,
     ) -> Self {
         let epoch = clock.now();
         let channels: Box<[_]> = configs
@@ -77,6 +84,7 @@ impl Core {
             next_id: AtomicU64::new(1),
             events: Subscribers::default(),
             closing: Closing::default(),
+            durable: journal.map(|journal| Durable::new(journal, epoch, clock.wall())),
             clock,
             seed,
         }
@@ -125,9 +133,15 @@ impl Core {
         JobId::new(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Records an event where it happens; the caller's [`Effects`] wake the subscribers.
+    /// Records an event where it happens; the caller's [`Effects`] wake the subscribers. With a durable store it is
+    /// published once that is written.
     fn record(&self, effects: &mut Effects, event: impl FnOnce() -> Event) {
-        if self.events.any() {
+        if !self.events.any() {
+            return;
+        }
+        if self.is_durable() {
+            effects.note(event());
+        } else {
             self.events.record(&event());
             effects.events = true;
         }

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use super::channel::{Channel, ChannelState};
 use super::closing::Phase;
 use super::waiters::Ticket;
-use super::{Core, Effects};
+use super::{Accepted, Core, Effects};
 use crate::event::Event;
 use crate::job::{JobId, JobOptions, Name};
 use crate::payload::Payload;
@@ -42,14 +42,19 @@ pub(crate) struct BatchItem<'a> {
     pub(crate) name: &'a str,
     pub(crate) job: &'a mut Submission,
     /// Set when the job is accepted.
-    pub(crate) id: &'a mut Option<JobId>,
+    pub(crate) accepted: &'a mut Option<Accepted>,
 }
 
 impl Channel {
     /// Accepts the job now, or not at all.
-    pub(crate) fn try_push(&self, core: &Core, name: &str, job: &mut Submission) -> Result<JobId, Refusal> {
+    pub(crate) fn try_push(
+        &self,
+        core: &Core,
+        name: &str,
+        job: &mut Submission,
+    ) -> Result<Accepted, Refusal> {
         if let Some(id) = self.post(core, job) {
-            return Ok(id);
+            return Ok(Accepted::Now(id));
         }
         self.with_inbox(core, |state, effects| {
             self.admit(state, job.payload.len())?;
@@ -65,11 +70,11 @@ impl Channel {
         job: &mut Submission,
         ticket: &mut Option<Ticket>,
         waker: &Waker,
-    ) -> Poll<Result<JobId, Refusal>> {
+    ) -> Poll<Result<Accepted, Refusal>> {
         if ticket.is_none()
             && let Some(id) = self.post(core, job)
         {
-            return Poll::Ready(Ok(id));
+            return Poll::Ready(Ok(Accepted::Now(id)));
         }
         self.with_inbox(core, |state, effects| {
             let bytes = job.payload.len();
@@ -108,12 +113,16 @@ impl Channel {
         self.with_inbox(core, |state, effects| {
             let mut answer = Ok(());
             let before = state.store.counts().ready;
-            for BatchItem { name, job, id } in jobs {
+            for BatchItem { name, job, accepted } in jobs {
                 answer = self.admit(state, job.payload.len());
                 if answer.is_err() {
                     break;
                 }
-                *id = Some(self.insert(core, state, name, job, effects));
+                *accepted = Some(if core.is_durable() {
+                    self.write(core, state, name, job)
+                } else {
+                    Accepted::Now(self.insert(core, state, name, job, effects))
+                });
             }
             let added = state.store.counts().ready - before;
             self.wake_workers(state, added, effects);
@@ -123,7 +132,7 @@ impl Channel {
     }
 
     fn post(&self, core: &Core, job: &mut Submission) -> Option<JobId> {
-        if !job.is_plain() || core.events.any() {
+        if !job.is_plain() || core.events.any() || core.is_durable() {
             return None;
         }
         self.inbox.post(job, (self.config.capacity, self.config.capacity_bytes), || core.next_id())
@@ -149,14 +158,17 @@ impl Channel {
         name: &str,
         job: &mut Submission,
         effects: &mut Effects,
-    ) -> JobId {
+    ) -> Accepted {
+        if core.is_durable() {
+            return self.write(core, state, name, job);
+        }
         let delayed = job.options.delay.is_some();
         let id = self.insert(core, state, name, job, effects);
         if delayed {
             self.publish(core, state, effects);
         }
         self.wake_workers(state, 1, effects);
-        id
+        Accepted::Now(id)
     }
 
     fn insert(

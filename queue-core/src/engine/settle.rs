@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::channel::{Channel, ChannelState, kind_name, name_of};
+use super::channel::{Channel, ChannelState, kind_name};
 use super::closing::Phase;
 use super::seats::{Standing, standing};
 use super::turn::{Batch, Ending, Seat};
@@ -138,12 +138,8 @@ impl Channel {
                 effects.drop_dead(evicted);
             }
             Settled::Kept if state.phase != Phase::Open => {
-                if let Some(remains) = state.store.take(lease.id) {
-                    core.record(effects, || {
-                        Event::HandedBack(self.info(lease.id, name_of(core, &remains), remains.attempt))
-                    });
-                    state.taken.push(remains);
-                }
+                let taken = state.store.take(lease.id).into_iter().collect();
+                self.hand_back(core, state, taken, effects);
             }
             Settled::Kept => self.publish(core, state, effects),
         }

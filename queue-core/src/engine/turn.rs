@@ -214,7 +214,7 @@ impl Channel {
             Phase::Draining if state.store.has_ready() && !state.paused => {}
             Phase::Draining | Phase::Cancelling | Phase::Closed => return Turn::Stop,
         }
-        let may_start = !state.paused && state.busy < self.config.limit;
+        let may_start = !state.paused && !core.is_out() && state.busy < self.config.limit;
         if !may_start || !self.claim_batch(core, state, seat, batch, effects) {
             state.seats.park(Idle { worker: seat.worker, waker: waker.clone() });
             return Turn::Idle;
@@ -236,8 +236,13 @@ impl Channel {
         effects: &mut Effects,
     ) -> bool {
         let is_observed = core.events.any();
-        // Which of several priorities is next is decided one by one, and who watches is told of every start in time.
-        let share = if batch.appetite == 1 || is_observed || !state.store.ready_lanes().is_power_of_two() {
+        // Which of several priorities is next is decided one by one, who watches is told of every start in time, and only
+        // what runs may be recorded as running.
+        let share = if batch.appetite == 1
+            || is_observed
+            || core.is_durable()
+            || !state.store.ready_lanes().is_power_of_two()
+        {
             1
         } else {
             batch.appetite.min(state.store.counts().ready / state.seats.taken()).max(1)

@@ -13,6 +13,7 @@ mod dead_letters;
 mod entry;
 mod index;
 mod lanes;
+mod log;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 #[cfg(any(test, fuzzing))]
@@ -28,12 +29,14 @@ pub(crate) use dead_letters::{Dead, DeadLetters, DeadLimits};
 pub(crate) use entry::{Entry, Extras};
 use index::Index;
 use lanes::Lanes;
+pub(crate) use log::Log;
 use slab::Slab;
 use transition::{State, Verb};
 use wheel::{Item, Place, Places, Step, Wheel};
 
 use crate::dead::{DeadJob, DeadReason};
 use crate::job::{JobId, Name, Overrides, Priority};
+use crate::journal::Record;
 use crate::payload::Payload;
 use crate::registry::Kind;
 
@@ -47,6 +50,8 @@ pub(crate) struct Store {
     wheel: Wheel,
     dead: DeadLetters,
     counts: Counts,
+    /// What is to be recorded, if the jobs outlive the process.
+    pub(crate) log: Option<Box<Log>>,
 }
 
 /// How many jobs are where.
@@ -186,6 +191,7 @@ impl Store {
             wheel: Wheel::default(),
             dead: DeadLetters::new(dead),
             counts: Counts::default(),
+            log: None,
         }
     }
 
@@ -211,7 +217,10 @@ impl Store {
         let id = entry.id;
         let state = if when == When::Now { State::Ready } else { State::Delayed };
         entry.set_state(state);
-        self.count(state, entry.payload.len(), 1);
+        self.count(state, entry.payload.size(), 1);
+        if let Some(log) = &mut self.log {
+            log.make_room(&mut entry.payload);
+        }
         let key = self.entries.insert(entry);
         self.index.insert(id, key);
         self.enter(key, when);
@@ -221,7 +230,20 @@ impl Store {
     pub(crate) fn claim(&mut self, worker: u32) -> Option<Claim> {
         let key = self.lanes.pop(&mut self.entries)?;
         self.step(key, Verb::Claim);
+        if let Some(log) = &mut self.log {
+            log.record(Record::Started { id: self.entries[key].id });
+        }
         Some(self.hand_out(key, worker))
+    }
+
+    /// The payload of a claimed job was loaded: it stays in memory while the attempt lasts.
+    pub(crate) fn provide(&mut self, lease: Lease, payload: Payload) {
+        if self.is_current(lease) {
+            if let Some(log) = &mut self.log {
+                log.hold(&payload);
+            }
+            self.entries[lease.key].payload = payload;
+        }
     }
 
     /// Gives a claimed job to another worker.
@@ -248,6 +270,9 @@ impl Store {
         }
         self.disarm(lease.key);
         self.step(lease.key, Verb::Done);
+        if let Some(log) = &mut self.log {
+            log.record(Record::Done { id: lease.id });
+        }
         Ok(self.release(lease.key))
     }
 
@@ -259,9 +284,13 @@ impl Store {
         let key = lease.key;
         self.disarm(key);
         self.step(key, settle.verb());
+        if let Some(log) = &mut self.log {
+            log.record_settle(lease, &settle);
+        }
         Ok(match settle {
             Settle::Done | Settle::Cancel => Settled::Gone(self.release(key)),
             Settle::HandBack => {
+                self.make_room(key);
                 self.lanes.put_back(key, &mut self.entries);
                 Settled::Kept
             }
@@ -330,6 +359,9 @@ impl Store {
     /// Removes a waiting job that nobody wants any more.
     pub(crate) fn cancel(&mut self, id: JobId) -> Option<Remains> {
         let key = self.waiting(id)?;
+        if let Some(log) = &mut self.log {
+            log.record(Record::Cancelled { id });
+        }
         Some(self.remove_waiting(key, Verb::Cancel))
     }
 
@@ -361,6 +393,9 @@ impl Store {
     pub(crate) fn requeue(&mut self, id: JobId) -> bool {
         let Some(dead) = self.dead.take(id) else { return false };
         debug_assert_eq!(transition::next(State::Dead, Verb::Requeue), Some(State::Ready));
+        if let Some(log) = &mut self.log {
+            log.record(Record::Requeued { id });
+        }
         self.push(dead.into_entry(), When::Now);
         true
     }
@@ -368,7 +403,16 @@ impl Store {
     /// Drops all dead letters; the caller lets go of them outside of the lock.
     pub(crate) fn purge_dead(&mut self) -> Vec<Dead> {
         debug_assert_eq!(transition::next(State::Dead, Verb::Purge), Some(State::Gone));
-        self.dead.take_all()
+        let purged = self.dead.take_all();
+        self.drop_dead(&purged);
+        purged
+    }
+
+    /// Takes in a dead letter of an earlier run, and gives back those that had to make room.
+    pub(crate) fn restore_dead(&mut self, dead: Dead) -> Vec<Dead> {
+        let evicted = self.dead.push(dead);
+        self.drop_dead(&evicted);
+        evicted
     }
 
     /// Which jobs run, and on which worker.
@@ -395,6 +439,14 @@ impl Store {
         }
     }
 
+    /// Dead letters that are gone for good.
+    fn drop_dead(&mut self, gone: &[Dead]) {
+        let Some(log) = &mut self.log else { return };
+        for dead in gone {
+            log.record(Record::Dropped { id: dead.job.id });
+        }
+    }
+
     fn bury(&mut self, remains: Remains, name: Name, reason: DeadReason, failure: Failure) -> Vec<Dead> {
         let mut extras = remains.extras;
         let job = DeadJob {
@@ -403,20 +455,20 @@ impl Store {
             queue: self.queue.clone(),
             payload: remains.payload,
             priority: remains.priority,
-            attempts: remains.attempt.saturating_add(u32::from(reason != DeadReason::NoHandler)),
+            attempts: attempts_made(remains.attempt, reason),
             error: failure.error,
             reason,
             failed_at: failure.at,
             history: extras.as_mut().map(|extras| std::mem::take(&mut extras.history)).unwrap_or_default(),
         };
-        self.dead.push(Dead::new(job, remains.kind, extras))
+        self.restore_dead(Dead::new(job, remains.kind, extras))
     }
 
     /// The one place where a job changes its state, and the counts with it.
     #[inline]
     fn step(&mut self, key: u32, verb: Verb) {
         let entry = &mut self.entries[key];
-        let (from, bytes) = (entry.state(), entry.payload.len());
+        let (from, bytes) = (entry.state(), entry.payload.size());
         let to = transition::next(from, verb)
             .unwrap_or_else(|| panic!("{verb:?} does not apply to a {from:?} job"));
         entry.set_state(to);
@@ -441,7 +493,17 @@ impl Store {
         if when == When::Now {
             self.step(key, Verb::Release);
         }
+        self.make_room(key);
         self.enter(key, when);
+    }
+
+    /// A job waits again: its payload does so in the journal, if it is too much to keep.
+    fn make_room(&mut self, key: u32) {
+        if let Some(log) = &mut self.log {
+            let payload = &mut self.entries[key].payload;
+            log.let_go(payload);
+            log.make_room(payload);
+        }
     }
 
     fn enter(&mut self, key: u32, when: When) {
@@ -487,6 +549,9 @@ impl Store {
     /// Frees a job's record without moving it.
     fn release(&mut self, key: u32) -> Leftovers {
         let entry = &mut self.entries[key];
+        if let Some(log) = &mut self.log {
+            log.let_go(&entry.payload);
+        }
         let leftovers = (entry.payload.take_shared(), entry.extras.take());
         self.index.remove(entry.id);
         self.entries.release(key);
@@ -495,6 +560,9 @@ impl Store {
 
     fn vacate(&mut self, key: u32) -> Remains {
         let entry = self.entries.remove(key);
+        if let Some(log) = &mut self.log {
+            log.let_go(&entry.payload);
+        }
         self.index.remove(entry.id);
         Remains {
             id: entry.id,
@@ -510,6 +578,11 @@ impl Store {
         let since = instant.saturating_duration_since(self.epoch);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// How many attempts were made of a job that is buried after this one.
+fn attempts_made(attempt: u32, reason: DeadReason) -> u32 {
+    attempt.saturating_add(u32::from(reason != DeadReason::NoHandler))
 }
 
 impl Places for Slab<Entry> {

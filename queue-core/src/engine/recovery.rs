@@ -1,0 +1,109 @@
+//! What a queue begins with, when its jobs outlived another process.
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
+
+use super::Core;
+use super::channel::{Channel, ChannelState};
+use super::durable::Durable;
+use crate::dead::DeadJob;
+use crate::job::Name;
+use crate::journal::{Due, Recovered, RecoveredDead, RecoveredMore, Recovery, StoredOptions};
+use crate::payload::Payload;
+use crate::registry::Kind;
+use crate::store::{Dead, Entry, Extras, Log, When};
+use crate::sync::Ordering;
+
+impl Core {
+    /// Takes in what the journal held. Nothing runs yet, and nobody has a handle.
+    pub(crate) fn recover(&self, recovery: Recovery) {
+        let Some(durable) = &self.durable else { return };
+        let Recovery { next_id, time, jobs, dead } = recovery;
+        self.next_id.store(next_id.max(1), Ordering::Relaxed);
+        let (now, wall) = (self.now(), self.wall());
+        let time = time.map_or(wall, |time| time.max(wall));
+        *durable.moment.lock() = (now, time);
+        for channel in self.channels() {
+            let log = Log::new((now, time), durable.journal.payload_memory());
+            channel.state.lock().store.log = Some(Box::new(log));
+        }
+        let mut homes = BTreeMap::new();
+        for dead in dead {
+            self.recover_dead(durable, &mut homes, dead);
+        }
+        for job in jobs.into_iter().flatten() {
+            let Some(channel) = self.home(&mut homes, &job.queue) else {
+                durable.strays.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let kind = self.add_kind(&job.kind, None);
+            channel.state.lock().recover(job, kind, now, time);
+        }
+        for channel in self.channels() {
+            channel.with(self, |state, effects| channel.publish(self, state, effects));
+        }
+    }
+
+    fn recover_dead(
+        &self,
+        durable: &Durable,
+        homes: &mut BTreeMap<Name, Option<usize>>,
+        dead: RecoveredDead,
+    ) {
+        let RecoveredDead { id, queue, kind: name, priority, payload, attempts, reason, more } = dead;
+        let Some(channel) = self.home(homes, &queue) else {
+            durable.strays.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let kind = self.add_kind(&name, None);
+        let RecoveredMore { options, history } = more;
+        let last = history.last().cloned();
+        let job = DeadJob {
+            id,
+            name,
+            queue,
+            payload,
+            priority,
+            attempts,
+            error: last.as_ref().map(|failed| failed.error.clone()).unwrap_or_default(),
+            reason,
+            failed_at: last.map_or(SystemTime::UNIX_EPOCH, |failed| failed.at),
+            history,
+        };
+        let extras = options.map(|StoredOptions(overrides)| {
+            Box::new(Extras { overrides: Some(overrides), ..Extras::default() })
+        });
+        drop(channel.state.lock().store.restore_dead(Dead::new(job, kind, extras)));
+    }
+
+    fn home(&self, homes: &mut BTreeMap<Name, Option<usize>>, queue: &Name) -> Option<&Channel> {
+        let known = homes.get(queue).copied();
+        let index = known.unwrap_or_else(|| {
+            let index = self.index_of(queue);
+            homes.insert(queue.clone(), index);
+            index
+        });
+        index.map(|index| self.channel(index))
+    }
+}
+
+impl ChannelState {
+    fn recover(&mut self, job: Recovered, kind: Kind, now: Instant, time: SystemTime) {
+        let payload = job.payload.unwrap_or_else(Payload::absent);
+        let mut entry = Entry::new(job.id, kind, job.priority, payload);
+        entry.attempt = job.attempt;
+        entry.extras = job.more.map(|more| {
+            let RecoveredMore { options, history } = *more;
+            let overrides = options.map(|StoredOptions(overrides)| overrides);
+            Box::new(Extras { name: None, overrides, history })
+        });
+        let when = match job.due {
+            None => When::Now,
+            Some(Due::Never) => When::Never,
+            Some(Due::At(due)) => {
+                due.duration_since(time).map_or(When::Now, |left| When::after(left, || now))
+            }
+        };
+        self.store.push(entry, when);
+    }
+}
