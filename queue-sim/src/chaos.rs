@@ -32,6 +32,9 @@ pub struct Chaos {
     pub(crate) late_wakes: f64,
     pub(crate) clock_jumps: f64,
     pub(crate) slow_code: Duration,
+    pub(crate) disk_failures: f64,
+    pub(crate) disk_lies: f64,
+    pub(crate) disk_stalls: f64,
 }
 
 impl Chaos {
@@ -50,6 +53,9 @@ impl Chaos {
             .late_wakes(0.05)
             .clock_jumps(0.005)
             .slow_code(Duration::from_micros(15))
+            .disk_failures(0.05)
+            .disk_lies(0.02)
+            .disk_stalls(0.02)
     }
 
     /// A handler that was registered through [`World::chaotic`](crate::World::chaotic) panics, per poll.
@@ -87,6 +93,24 @@ impl Chaos {
     /// a day ahead or back.
     pub fn clock_jumps(mut self, probability: f64) -> Self {
         self.clock_jumps = probability;
+        self
+    }
+
+    /// A [`Disk`](crate::Disk) fails to write or to read, per write and read.
+    pub fn disk_failures(mut self, probability: f64) -> Self {
+        self.disk_failures = probability;
+        self
+    }
+
+    /// A [`Disk`](crate::Disk) writes and reports that it failed, as when a connection is lost before the answer, per write.
+    pub fn disk_lies(mut self, probability: f64) -> Self {
+        self.disk_lies = probability;
+        self
+    }
+
+    /// A [`Disk`](crate::Disk) takes up to 10 s instead of up to a millisecond, per write and read.
+    pub fn disk_stalls(mut self, probability: f64) -> Self {
+        self.disk_stalls = probability;
         self
     }
 

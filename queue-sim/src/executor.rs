@@ -128,6 +128,9 @@ impl Executor {
             }
             self.tell_watchers(Moment::Step);
         };
+        if self.shared.with(|state| state.is_killed) {
+            return Ok(output);
+        }
         // What it holds goes before the leftovers are counted: the last handle of a queue, perhaps.
         drop(main);
         self.watchers.take();

@@ -27,6 +27,7 @@
 //! | wait until a queue holds nothing | [`Drain`] |
 //! | run one handler once | [`perform()`] |
 //! | see what was pushed | [`Recorder`], [`assert_pushed!`] |
+//! | keep jobs over restarts and crashes | [`Disk`] |
 //! | find out what happened | [`Trace`], [`Failure`] |
 //!
 //! # What a simulation is
@@ -44,6 +45,7 @@ pub use queue_core::*;
 mod adapter;
 mod chaos;
 mod chaotic;
+mod disk;
 mod drain;
 mod executor;
 mod failure;
@@ -62,6 +64,7 @@ mod world;
 
 pub use chaos::Chaos;
 pub use chaotic::Chaotic;
+pub use disk::{Disk, DiskStore};
 pub use drain::Drain;
 pub use executor::Moment;
 pub use failure::Failure;

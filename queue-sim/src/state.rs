@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) steps: u64,
     pub(crate) step_budget: u64,
     pub(crate) leftovers_allowed: bool,
+    /// Nothing runs any more once main is over.
+    pub(crate) is_killed: bool,
     pub(crate) trace: Trace,
 }
 
@@ -77,6 +79,7 @@ impl Shared {
             steps: 0,
             step_budget: STEP_BUDGET,
             leftovers_allowed: false,
+            is_killed: false,
             trace: Trace::default(),
         };
         Arc::new(Self { seed, base: Instant::now(), state: Mutex::new(state) })

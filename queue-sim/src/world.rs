@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use queue_core::{Builder, Handle, Queue};
 
@@ -114,6 +114,11 @@ impl World {
         self.shared.with(|state| state.log(Step::Note(note)));
     }
 
+    /// Sets the wall clock, as somebody who corrects it does. It goes on from there; the monotonic clock does not care.
+    pub fn set_wall(&self, time: SystemTime) {
+        self.shared.with(|state| state.wall = time);
+    }
+
     /// Injects faults from now on, in place of those so far.
     pub fn chaos(&self, chaos: Chaos) {
         self.shared.with(|state| state.chaos = chaos);
@@ -176,6 +181,12 @@ impl World {
     /// Tasks may outlive the run, and are dropped at its end.
     pub fn allow_leftovers(&self) {
         self.shared.with(|state| state.leftovers_allowed = true);
+    }
+
+    /// The process is killed when the closure given to [`Sim::run`](crate::Sim::run) returns: nothing else runs any more, and
+    /// what there is, is dropped.
+    pub fn kill(&self) {
+        self.shared.with(|state| state.is_killed = true);
     }
 
     /// Whether a fault of this probability strikes now.
