@@ -7,11 +7,15 @@
 
 #![allow(clippy::missing_errors_doc, reason = "an error of a scenario is a failed test, always")]
 
+#[cfg(any(feature = "sim", feature = "sqlite"))]
+pub mod durable;
 #[cfg(feature = "sim")]
 pub mod invariants;
 mod matrix;
 #[cfg(feature = "sim")]
 pub mod model;
+#[cfg(feature = "sim")]
+pub mod restarts;
 pub mod runtimes;
 pub mod scenarios;
 mod signals;

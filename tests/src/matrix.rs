@@ -1,17 +1,18 @@
 //! One test per scenario and runtime.
 
 /// Makes a test of every scenario on every runtime whose feature is on. Attributes are for the simulator's test alone: an
-/// `ignore` says what it lacks.
+/// `ignore` says what it lacks. What follows a `=` says why the scenario is for queues in memory only.
 ///
 /// ```text
 /// matrix! {
 ///     outcomes { a_failed_attempt_is_retried, a_panic_is_a_failure }
 ///     limits { #[ignore = "needs threads"] the_limit_holds_over_all_threads }
+///     shutdown { the_report_adds_up = "a durable store keeps what is not finished" }
 /// }
 /// ```
 #[macro_export]
 macro_rules! matrix {
-    ($($group:ident { $($(#[$simulated:meta])* $scenario:ident),* $(,)? })*) => {
+    ($($group:ident { $($(#[$simulated:meta])* $scenario:ident $(= $transient:literal)?),* $(,)? })*) => {
         #[cfg(feature = "tokio")]
         $crate::on_runtime! { tokio_multi, $crate::runtimes::TokioMulti; $($group { $($scenario)* })* }
         #[cfg(feature = "tokio")]
@@ -29,6 +30,26 @@ macro_rules! matrix {
         #[cfg(feature = "sim")]
         $crate::on_runtime! {
             sim, $crate::runtimes::Simulated; $($group { $($(#[$simulated])* $scenario)* })*
+        }
+        #[cfg(feature = "sim")]
+        $crate::on_runtime! {
+            sim_disk, $crate::durable::OnDisk;
+            $($group { $($(#[ignore = $transient])? $(#[$simulated])* $scenario)* })*
+        }
+        #[cfg(all(feature = "sqlite", feature = "tokio"))]
+        $crate::on_runtime! {
+            tokio_sqlite, $crate::durable::OnSqlite<$crate::runtimes::TokioMulti>;
+            $($group { $($(#[ignore = $transient])? $scenario)* })*
+        }
+        #[cfg(all(feature = "sqlite", feature = "smol"))]
+        $crate::on_runtime! {
+            smol_sqlite, $crate::durable::OnSqlite<$crate::runtimes::SmolOwn>;
+            $($group { $($(#[ignore = $transient])? $scenario)* })*
+        }
+        #[cfg(all(feature = "sqlite", feature = "compio"))]
+        $crate::on_runtime! {
+            compio_sqlite, $crate::durable::OnSqlite<$crate::runtimes::Compio>;
+            $($group { $($(#[ignore = $transient])? $scenario)* })*
         }
     };
 }

@@ -1,8 +1,8 @@
 //! Many lives of a queue, each under all invariants.
 #![cfg(feature = "sim")]
 
-use queue_tests::unwatched;
 use queue_tests::workload::simulate;
+use queue_tests::{restarts, unwatched};
 
 /// Says which seed fails, and why: `cargo run -p queue-tests --bin simulate -- --from SEED --seeds 1 --trace` prints its trace.
 #[test]
@@ -59,6 +59,16 @@ fn everything_happens() {
 fn two_thousand_unwatched_seeds() {
     for seed in 0..2000 {
         if let Err(failure) = unwatched::simulate(seed) {
+            panic!("seed {seed} fails: {failure}");
+        }
+    }
+}
+
+/// Jobs outlive their processes, however those end and whatever the disk does.
+#[test]
+fn a_thousand_restarted_seeds() {
+    for seed in 0..1000 {
+        if let Err(failure) = restarts::simulate(seed) {
             panic!("seed {seed} fails: {failure}");
         }
     }

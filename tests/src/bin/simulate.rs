@@ -4,18 +4,29 @@
 //! cargo run --release -p queue-tests --bin simulate -- --seeds 1000000
 //! cargo run --release -p queue-tests --bin simulate -- --from 4711 --seeds 1 --trace
 //! cargo run --release -p queue-tests --bin simulate -- --unwatched --seeds 1000000
+//! cargo run --release -p queue-tests --bin simulate -- --restarts --seeds 1000000
 //! ```
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use queue_tests::{unwatched, workload};
+use queue_tests::{restarts, unwatched, workload};
+
+/// Whose lives.
+#[derive(Clone, Copy)]
+enum Life {
+    /// A queue under all invariants.
+    Watched,
+    /// A queue without subscribers, which claims in batches.
+    Unwatched,
+    /// A durable queue that is killed and started again.
+    Restarts,
+}
 
 struct Options {
     from: u64,
     seeds: u64,
-    /// Without subscribers.
-    unwatched: bool,
+    life: Life,
     /// Print what happened.
     trace: bool,
 }
@@ -24,7 +35,9 @@ fn main() -> ExitCode {
     match options() {
         Ok(options) => explore(&options),
         Err(wrong) => {
-            eprintln!("{wrong}\nusage: simulate [--unwatched] [--seeds N] [--from SEED] [--trace]");
+            eprintln!(
+                "{wrong}\nusage: simulate [--unwatched | --restarts] [--seeds N] [--from SEED] [--trace]"
+            );
             ExitCode::from(2)
         }
     }
@@ -37,7 +50,11 @@ fn explore(options: &Options) -> ExitCode {
     let mut digest = 0_u64;
     for done in 0..options.seeds {
         let seed = options.from.wrapping_add(done);
-        let life = if options.unwatched { unwatched::simulate(seed) } else { workload::simulate(seed) };
+        let life = match options.life {
+            Life::Watched => workload::simulate(seed),
+            Life::Unwatched => unwatched::simulate(seed),
+            Life::Restarts => restarts::simulate(seed),
+        };
         match life {
             Ok(trace) => {
                 steps += trace.len();
@@ -51,7 +68,11 @@ fn explore(options: &Options) -> ExitCode {
                     print!("{}", failure.trace());
                 }
                 println!("seed {seed} fails: {failure}");
-                let kind = if options.unwatched { "--unwatched " } else { "" };
+                let kind = match options.life {
+                    Life::Watched => "",
+                    Life::Unwatched => "--unwatched ",
+                    Life::Restarts => "--restarts ",
+                };
                 println!("cargo run -p queue-tests --bin simulate -- {kind}--from {seed} --seeds 1 --trace");
                 return ExitCode::FAILURE;
             }
@@ -67,7 +88,7 @@ fn explore(options: &Options) -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { from: 0, seeds: 10_000, unwatched: false, trace: false };
+    let mut options = Options { from: 0, seeds: 10_000, life: Life::Watched, trace: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -77,7 +98,8 @@ fn options() -> Result<Options, String> {
         match argument.as_str() {
             "--from" => options.from = number()?,
             "--seeds" => options.seeds = number()?,
-            "--unwatched" => options.unwatched = true,
+            "--unwatched" => options.life = Life::Unwatched,
+            "--restarts" => options.life = Life::Restarts,
             "--trace" => options.trace = true,
             unknown => return Err(format!("{unknown:?} is no option")),
         }
