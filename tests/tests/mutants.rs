@@ -45,6 +45,17 @@ fn every_mutant_says_which_promise_it_breaks_and_every_promise_has_one() {
 }
 
 #[test]
+fn the_table_of_promises_names_every_mutant() {
+    let text = fs::read_to_string(folder().join("../../ARCHITECTURE.md")).expect("there is an ARCHITECTURE.md");
+    for (name, patch) in mutants() {
+        let promise = patch.split("Breaks promise ").nth(1).and_then(|rest| rest.split('.').next());
+        let row = format!("| {}. ", promise.unwrap_or_default());
+        let row = text.lines().find(|line| line.starts_with(&row)).unwrap_or_default();
+        assert!(row.contains(&format!("`{name}`")), "its promise in ARCHITECTURE.md does not name {name}");
+    }
+}
+
+#[test]
 fn every_mutant_applies() {
     let mutants = mutants();
     assert!(mutants.len() >= FEWEST, "there are {} mutants", mutants.len());

@@ -36,8 +36,8 @@ use crate::payload::Payload;
 /// Where the jobs of a queue are recorded, so that they outlive the process.
 ///
 /// Implemented by durable stores such as `queue_sqlite::Store`, and handed to
-/// [`Builder::store`](crate::Builder::store). All methods return at once, and none may call the [`Sink`] before it has
-/// returned, but for [`flush`](Self::flush): they are called under locks that the sink needs.
+/// [`Builder::store`](crate::Builder::store). [`append`](Self::append) is called under a lock that the [`Sink`] needs, so it
+/// returns at once and answers later; the others may take their time.
 pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// Hands over what was recorded and is not over, and remembers whom to answer. Called once.
     fn begin(&self, sink: Sink) -> Recovery;
@@ -59,7 +59,7 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// comes; payloads of up to 54 bytes cost nothing and always stay.
     fn payload_memory(&self) -> usize;
 
-    /// The queue is shut down and nothing is left to write: lets go of files and locks.
+    /// The queue is shut down and nothing is left to write: lets go of files and locks before it returns.
     fn close(&self);
 }
 
