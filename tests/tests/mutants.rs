@@ -46,7 +46,8 @@ fn every_mutant_says_which_promise_it_breaks_and_every_promise_has_one() {
 
 #[test]
 fn the_table_of_promises_names_every_mutant() {
-    let text = fs::read_to_string(folder().join("../../ARCHITECTURE.md")).expect("there is an ARCHITECTURE.md");
+    let text =
+        fs::read_to_string(folder().join("../../ARCHITECTURE.md")).expect("there is an ARCHITECTURE.md");
     for (name, patch) in mutants() {
         let promise = patch.split("Breaks promise ").nth(1).and_then(|rest| rest.split('.').next());
         let row = format!("| {}. ", promise.unwrap_or_default());

@@ -27,6 +27,8 @@ struct State {
     published: BTreeSet<JobId>,
     /// The least number of an attempt that may be seen: that of a retry that was published.
     attempts: BTreeMap<JobId, u32>,
+    /// Dead letters that were given another life, whose attempts begin again: what a subscriber reads late is of the old one.
+    revived: BTreeSet<JobId>,
     live: BTreeSet<JobId>,
     /// The time of the store at the start of the process.
     start: Option<SystemTime>,
@@ -145,6 +147,7 @@ impl Books {
         let revives = id.as_u64().is_multiple_of(2);
         if revives {
             state.attempts.remove(&id);
+            state.revived.insert(id);
         }
         revives
     }
@@ -158,10 +161,9 @@ impl Books {
                 assert!(state.published.insert(job.id), "{} ends twice", job.id);
                 state.ended.insert(job.id);
             }
-            Event::Retried { job, .. } => {
+            Event::Retried { job, .. } if !state.revived.contains(&job.id) => {
                 state.attempts.insert(job.id, job.attempt + 1);
             }
-            Event::Requeued(job) => drop(state.attempts.remove(&job.id)),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The lives of jobs that outlive their process: a queue on a [`Disk`] is killed or shut down at any moment and started
 //! again, while writes fail, stall, and succeed without saying so.
 //!
-//! Each process is a simulation of its own. What they share is the disk and the [`Books`]: what pushers were promised and
+//! Each process is a simulation of its own. What they share is the disk and the books: what pushers were promised and
 //! handlers and subscribers have seen.
 
 mod books;
