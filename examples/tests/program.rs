@@ -50,6 +50,22 @@ fn ctrl_c_ends_it_gracefully_with_a_report_that_is_checked() {
 }
 
 #[test]
+fn what_is_pushed_is_there_in_the_next_process() {
+    let folder = tempfile::tempdir().expect("there is room");
+    for before in [0, 1] {
+        let program =
+            Command::new(env!("CARGO_BIN_EXE_hello_durable")).arg(folder.path().join("jobs.db")).output();
+        let Output { status, stdout, stderr } = program.expect("it starts");
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        let says = format!(
+            "Jobs from before: {before}\nSending email to user@example.com\nShut down; jobs kept: {}\n",
+            before + 1
+        );
+        assert_eq!(String::from_utf8_lossy(&stdout), says);
+    }
+}
+
+#[test]
 fn the_small_examples_do_what_they_say() {
     let hello = [
         "Sending email to busy@example.com (attempt 1)",
