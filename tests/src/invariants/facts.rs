@@ -39,12 +39,20 @@ pub struct Bounds {
     pub dead_letters: usize,
 }
 
+/// More than any queue has, and little enough to be added to.
+const UNKNOWN: usize = usize::MAX / 2;
+
 impl Bounds {
     /// Those of a named queue of which no more is known than that it is there.
     #[must_use]
     pub fn unknown(name: Name) -> Self {
-        let most = usize::MAX / 2;
+        let most = UNKNOWN;
         Self { name, workers: most, limit: most, capacity: most, capacity_bytes: most, dead_letters: most }
+    }
+
+    /// Whether it is known how many dead letters are kept.
+    pub(super) fn knows_dead_letters(&self) -> bool {
+        self.dead_letters != UNKNOWN
     }
 }
 

@@ -25,7 +25,11 @@ impl Invariant for NoJobLost {
             What::Event(Event::DeadLetterEvicted(job)) => {
                 let queue = facts.queue(job);
                 let dead = facts.ledger.count(queue, Place::Dead);
-                let kept = facts.queues.get(queue).map_or(0, |bounds| bounds.dead_letters);
+                let Some(bounds) = facts.queues.get(queue).filter(|bounds| bounds.knows_dead_letters())
+                else {
+                    return Ok(());
+                };
+                let kept = bounds.dead_letters;
                 ensure(dead > kept, || format!("{} makes room among {dead} of {kept} dead letters", job.id))
             }
             _ => Ok(()),
