@@ -16,9 +16,9 @@ const LONG: Duration = Duration::from_hours(1);
 matrix! {
     abandoned {
         #[ignore = "needs threads: its handler blocks one"]
-        a_blocked_handler_is_abandoned_and_its_failure_kept,
+        a_blocked_handler_is_abandoned_and_its_failure_kept = "a durable store keeps what is not finished",
         #[ignore = "needs threads: its handler blocks one"]
-        an_abandoned_handler_may_still_end_well,
+        an_abandoned_handler_may_still_end_well = "a durable store keeps what is not finished",
     }
 }
 
