@@ -101,7 +101,7 @@ const TEND_BUDGET: usize = 1_000;
 impl Feeder {
     pub(crate) fn new(core: &Arc<Core>, pump: Arc<Pump>, remote: &Remote, clock: Box<dyn Clock>) -> Self {
         let now = clock.now();
-        let mut random = fastrand::Rng::with_seed(core.seed);
+        let mut random = fastrand::Rng::with_seed((remote.random)());
         let number = random.u64(..);
         let channels = core.channels().iter().map(|channel| Inlet {
             name: channel.name().clone(),
@@ -232,7 +232,7 @@ impl Feeder {
         if claimed.jobs.is_empty() {
             return;
         }
-        self.hand.take_lease(asked.request.lease, asked.at, self.lease);
+        self.hand.take_lease(asked.request.lease, asked.at, claimed.lasts);
         let mut start = Vec::with_capacity(claimed.jobs.len());
         let mut stop = Vec::new();
         for job in claimed.jobs {

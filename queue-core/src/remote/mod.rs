@@ -118,6 +118,7 @@ pub struct Remote {
     lease: Duration,
     poll: Duration,
     drive: Arc<dyn Fn(Feeder) + Send + Sync>,
+    random: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Remote {
@@ -128,6 +129,7 @@ impl Remote {
             lease: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             drive: Arc::new(drive_on_a_thread),
+            random: Arc::new(|| fastrand::u64(..)),
         }
     }
 
@@ -164,6 +166,14 @@ impl Remote {
     #[must_use]
     pub fn driver(mut self, drive: impl Fn(Feeder) + Send + Sync + 'static) -> Self {
         self.drive = Arc::new(drive);
+        self
+    }
+
+    /// Where the names of pushes and leases come from: asked once for each queue, it must never give the same number twice,
+    /// on any machine. What a simulator sets.
+    #[must_use]
+    pub fn random(mut self, random: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.random = Arc::new(random);
         self
     }
 

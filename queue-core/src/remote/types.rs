@@ -73,6 +73,8 @@ pub struct ClaimRequest {
 pub struct Claimed {
     /// In the order in which they are to be started.
     pub jobs: Vec<ClaimedJob>,
+    /// How long the lease lasts from now: less than was asked for, if it was asked for before.
+    pub lasts: Duration,
     /// Whether more are due.
     pub more: bool,
     /// When the next one is, if none is due now and that is known.

@@ -50,8 +50,9 @@ impl Link {
     /// they panic there, outside of handlers; await the push.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        let world = self.server.world.clone();
-        Remote::new(self.clone()).driver(move |feeder| {
+        let (world, random) = (self.server.world.clone(), self.server.world.clone());
+        let remote = Remote::new(self.clone()).random(move || random.random().u64(..));
+        remote.driver(move |feeder| {
             let executor = Executor::current().expect("a queue is built in its simulation");
             executor.spawn("feeder", drive(world.clone(), feeder), Origin::Simulator);
         })

@@ -83,6 +83,18 @@ impl Server {
         self.state.lock().table.is_empty()
     }
 
+    /// The jobs that are done, in the order in which that was decided.
+    #[must_use]
+    pub fn done(&self) -> Vec<JobId> {
+        self.state.lock().table.done.clone()
+    }
+
+    /// The jobs that were cancelled, in the order in which that was decided.
+    #[must_use]
+    pub fn cancelled(&self) -> Vec<JobId> {
+        self.state.lock().table.cancelled.clone()
+    }
+
     fn hint(&self, queues: BTreeSet<Name>) -> Reply<Wakening> {
         let (responder, reply) = Reply::later();
         self.state.lock().waiting.push((queues, responder));

@@ -24,6 +24,9 @@ pub(super) struct Table {
     paused: BTreeSet<Name>,
     capacities: BTreeMap<Name, (usize, usize)>,
     pub(super) most_crashes: u32,
+    /// The jobs that are done, and those that were cancelled, in order.
+    pub(super) done: Vec<JobId>,
+    pub(super) cancelled: Vec<JobId>,
     /// Named queues in which something began to wait, since that was last asked.
     touched: BTreeSet<Name>,
 }
@@ -119,11 +122,15 @@ impl Table {
                 self.leases.insert(request.lease, now.saturating_add(request.lasts));
             }
         }
-        let mut jobs: Vec<_> = self.rows.values().filter(|row| row.lease() == Some(request.lease)).collect();
+        let until = self.leases.get(&request.lease).copied().unwrap_or_default();
+        let lasts = until.saturating_sub(now);
+        let is_held = |row: &&Row| row.lease() == Some(request.lease) && !lasts.is_zero();
+        let mut jobs: Vec<_> = self.rows.values().filter(is_held).collect();
         jobs.sort_by_key(|row| row.place());
         let delays = self.rows.values().filter(|row| row.job.queue == request.queue).filter_map(Row::due);
         Claimed {
             jobs: jobs.into_iter().filter_map(Row::claimed).collect(),
+            lasts,
             more: !is_paused && !self.due(&request.queue, now).is_empty(),
             next_due: delays.filter_map(|due| due.checked_sub(now)).filter(|left| !left.is_zero()).min(),
             is_paused,
@@ -164,6 +171,7 @@ impl Table {
     fn apply(&mut self, id: JobId, transition: Transition, now: Duration) {
         let Some(row) = self.rows.get_mut(&id) else { return };
         let State::InHand { due: place, .. } = row.state else { return };
+        let is_done = transition == Transition::Done;
         let again = match transition {
             Transition::Done | Transition::Cancel => None,
             Transition::HandBack => Some(place),
@@ -185,10 +193,13 @@ impl Table {
                 row.state = State::Waits { due };
                 self.touched.insert(row.job.queue.clone());
             }
-            _ => {
-                self.rows.remove(&id);
-            }
+            _ => self.remove(id, is_done),
         }
+    }
+
+    fn remove(&mut self, id: JobId, is_done: bool) {
+        self.rows.remove(&id);
+        if is_done { self.done.push(id) } else { self.cancelled.push(id) }
     }
 
     pub(super) fn extend(&mut self, leases: &[LeaseId], by: Duration, now: Duration) -> Vec<ExtendAnswer> {
@@ -213,7 +224,7 @@ impl Table {
             let Some(row) = self.rows.get_mut(&id) else { continue };
             row.crashes += 1;
             if row.is_cancelled {
-                self.rows.remove(&id);
+                self.remove(id, false);
             } else if row.crashes >= self.most_crashes {
                 let error = format!("its lease expired {} times: the process crashed, or hung", row.crashes);
                 row.remember(AttemptError::new(row.attempt, error, wall));
@@ -232,7 +243,7 @@ impl Table {
     pub(super) fn cancel(&mut self, ids: &[JobId]) -> Vec<RemoteCancel> {
         let cancel = |id: &JobId| match self.rows.get_mut(id).map(|row| (row.state, row)) {
             Some((State::Waits { .. }, _)) => {
-                self.rows.remove(id);
+                self.remove(*id, false);
                 RemoteCancel::Removed
             }
             Some((State::InHand { .. }, row)) => {
