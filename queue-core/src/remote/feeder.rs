@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use super::hand::{Arrival, Hand};
 use super::pump::Pump;
 use super::types::{
-    ClaimRequest, Claimed, ExtendAnswer, LeaseId, PushToken, Settlement, Tended, Transition, Wake,
+    ClaimRequest, ClaimToken, Claimed, ExtendAnswer, LeaseId, PushToken, SettleAnswer, Settlement, Tended,
+    Transition, Wake,
 };
 use super::{Remote, RemoteStore, Reply};
 use crate::engine::Core;
@@ -78,7 +79,7 @@ struct Asked {
 enum Closing {
     Open,
     /// What was left is on its way back.
-    HandingBack(Reply<Vec<super::SettleAnswer>>),
+    HandingBack(Vec<ClaimToken>, Option<Reply<Vec<SettleAnswer>>>),
     Over,
 }
 
@@ -151,7 +152,7 @@ impl Feeder {
             moved |= self.heartbeat(now, cx);
             moved |= self.claim(now, cx);
             if let Some(since) = self.closed_at {
-                moved |= self.close(now.saturating_duration_since(since), cx);
+                moved |= self.close(now, now.saturating_duration_since(since), cx);
             } else {
                 moved |= self.tend(now, cx);
                 moved |= self.listen(now, cx);
@@ -364,34 +365,40 @@ impl Feeder {
         true
     }
 
-    /// The queue is closed: gives back what is left, once. If that fails, the leases expire; and once they have, nothing
-    /// is left to be told.
-    fn close(&mut self, since: Duration, cx: &mut Context<'_>) -> bool {
+    /// The queue is closed: gives back what is left. If that goes on failing, the leases expire, and nothing is left to be
+    /// told.
+    fn close(&mut self, now: Instant, since: Duration, cx: &mut Context<'_>) -> bool {
+        let is_late = since >= self.lease;
         match &mut self.closing {
             Closing::Open => {
                 let is_asking = self.channels.iter().any(|inlet| inlet.asked.is_some());
-                if (!self.writing.is_over() || is_asking) && since < self.lease {
+                if (!self.writing.is_over() || is_asking) && !is_late {
                     return false;
                 }
-                let rest = self.hand.rest().into_iter();
-                let rest: Vec<_> =
-                    rest.map(|token| Settlement { token, transition: Transition::HandBack }).collect();
-                self.closing = if rest.is_empty() {
-                    Closing::Over
-                } else {
-                    Closing::HandingBack(self.store.settle(rest))
-                };
-                true
+                let rest = self.hand.rest();
+                self.closing = if rest.is_empty() { Closing::Over } else { Closing::HandingBack(rest, None) };
             }
-            Closing::HandingBack(reply) => {
-                let is_over = Pin::new(reply).poll(cx).is_ready();
-                if is_over {
-                    self.closing = Closing::Over;
+            Closing::HandingBack(_, _) if is_late => self.closing = Closing::Over,
+            Closing::HandingBack(rest, reply @ None) => {
+                if self.retry_at.is_some_and(|at| at > now) {
+                    return false;
                 }
-                is_over
+                let hand_back =
+                    |token: &ClaimToken| Settlement { token: *token, transition: Transition::HandBack };
+                *reply = Some(self.store.settle(rest.iter().map(hand_back).collect()));
             }
-            Closing::Over => false,
+            Closing::HandingBack(_, answer @ Some(_)) => {
+                let Some(reply) = answer else { return false };
+                let Poll::Ready(answered) = Pin::new(reply).poll(cx) else { return false };
+                *answer = None;
+                match answered {
+                    Ok(_) => self.closing = Closing::Over,
+                    Err(error) => self.failed(now, &error),
+                }
+            }
+            Closing::Over => return false,
         }
+        true
     }
 
     /// Whether it could start something.
@@ -452,8 +459,9 @@ impl Feeder {
             self.retry_at.into_iter().for_each(&mut at);
         }
         if let Some(closed) = self.closed_at {
-            if matches!(self.closing, Closing::Open) {
-                closed.checked_add(self.lease).into_iter().for_each(&mut at);
+            closed.checked_add(self.lease).into_iter().for_each(&mut at);
+            if matches!(self.closing, Closing::HandingBack(_, None)) {
+                self.retry_at.into_iter().for_each(&mut at);
             }
             return due;
         }

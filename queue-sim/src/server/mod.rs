@@ -95,6 +95,12 @@ impl Server {
         self.state.lock().table.cancelled.clone()
     }
 
+    /// How often the lease on a job has expired, and that was seen to.
+    #[must_use]
+    pub fn expiries(&self) -> u64 {
+        self.state.lock().table.expiries
+    }
+
     fn hint(&self, queues: BTreeSet<Name>) -> Reply<Wakening> {
         let (responder, reply) = Reply::later();
         self.state.lock().waiting.push((queues, responder));

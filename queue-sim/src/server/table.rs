@@ -27,6 +27,8 @@ pub(super) struct Table {
     /// The jobs that are done, and those that were cancelled, in order.
     pub(super) done: Vec<JobId>,
     pub(super) cancelled: Vec<JobId>,
+    /// How often a job's lease expired.
+    pub(super) expiries: u64,
     /// Named queues in which something began to wait, since that was last asked.
     touched: BTreeSet<Name>,
 }
@@ -223,6 +225,7 @@ impl Table {
         for id in lost.into_iter().take(budget) {
             let Some(row) = self.rows.get_mut(&id) else { continue };
             row.crashes += 1;
+            self.expiries += 1;
             if row.is_cancelled {
                 self.remove(id, false);
             } else if row.crashes >= self.most_crashes {

@@ -50,7 +50,7 @@ impl Machine {
         let is_dead = Rc::new(Cell::new(false));
         for _ in 0..sim.random().usize(0..3) {
             let pusher = push_some(sim.clone(), queue.handle(), books.clone(), is_dead.clone());
-            let _ = sim.spawn("pusher", pusher);
+            drop(sim.spawn("pusher", pusher));
         }
         Self { link, queue, number, is_dead }
     }
