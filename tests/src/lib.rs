@@ -22,6 +22,7 @@ pub mod runtimes;
 pub mod scenarios;
 mod signals;
 pub mod soak;
+pub mod store_suite;
 #[cfg(feature = "sim")]
 pub mod unwatched;
 mod watchdog;
