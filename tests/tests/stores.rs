@@ -70,8 +70,8 @@ mod simulated {
             let server = || Server::new(&sim).crashes_before_quarantine(CRASHES);
             exercise(|| OnVerbs::new(server(), sim.clone())).await;
             exercise(|| OnVerbs::new(server().connect(), sim.clone())).await;
-            exercise_remote(&server(), &sim).await;
-            exercise_remote(&server().connect(), &sim).await;
+            exercise_remote(server, &sim).await;
+            exercise_remote(|| server().connect(), &sim).await;
         });
     }
 }

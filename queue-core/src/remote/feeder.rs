@@ -72,6 +72,8 @@ struct Inlet {
 struct Asked {
     request: ClaimRequest,
     at: Instant,
+    /// Something came in since: its answer may not know of that.
+    is_outdated: bool,
     /// `None` after a failure: it is asked again.
     reply: Option<Reply<Claimed>>,
 }
@@ -150,12 +152,14 @@ impl Feeder {
             }
             let mut moved = self.write(now, cx);
             moved |= self.heartbeat(now, cx);
+            if self.closed_at.is_none() {
+                moved |= self.tend(now, cx);
+                // Before it claims: what comes in after the claim is then hinted at.
+                moved |= self.listen(now, cx);
+            }
             moved |= self.claim(now, cx);
             if let Some(since) = self.closed_at {
                 moved |= self.close(now, now.saturating_duration_since(since), cx);
-            } else {
-                moved |= self.tend(now, cx);
-                moved |= self.listen(now, cx);
             }
             if matches!(self.closing, Closing::Over) {
                 return Next::Over;
@@ -213,7 +217,8 @@ impl Feeder {
                     lasts: self.lease,
                 };
                 let reply = self.store.claim(request.clone());
-                self.channels[index].asked = Some(Asked { request, at: now, reply: Some(reply) });
+                self.channels[index].asked =
+                    Some(Asked { request, at: now, is_outdated: false, reply: Some(reply) });
                 moved = true;
             }
         }
@@ -229,7 +234,8 @@ impl Feeder {
         } else {
             claimed.next_due.map_or(self.poll, |due| due.min(self.poll))
         };
-        inlet.ask_at = if claimed.more { now } else { now.checked_add(idle).unwrap_or(now) };
+        inlet.ask_at =
+            if claimed.more || asked.is_outdated { now } else { now.checked_add(idle).unwrap_or(now) };
         if claimed.jobs.is_empty() {
             return;
         }
@@ -357,7 +363,7 @@ impl Feeder {
         self.waking = None;
         if let Ok(Wake::Maybe) = answer {
             self.wake_at = None;
-            self.channels.iter_mut().for_each(|inlet| inlet.ask_at = inlet.ask_at.min(now));
+            self.ask(now);
         } else {
             // It polls meanwhile.
             self.wake_at = now.checked_add(self.poll);
@@ -408,6 +414,16 @@ impl Feeder {
 
     fn has_workers(&self) -> bool {
         self.wants() || self.hand.oldest().is_some()
+    }
+
+    /// There may be something to claim.
+    fn ask(&mut self, now: Instant) {
+        for inlet in &mut self.channels {
+            inlet.ask_at = inlet.ask_at.min(now);
+            if let Some(asked) = &mut inlet.asked {
+                asked.is_outdated = true;
+            }
+        }
     }
 
     fn may_ask(&self, now: Instant) -> bool {

@@ -285,9 +285,10 @@ impl<T: Time> Subject for OnQueue<T> {
         let next = kept.crashed()?;
         // Its workers go with it; nothing of what they say is heard.
         drop(queue);
-        if next.remote().is_some() {
+        if let Some(store) = next.remote() {
             // Until the leases have expired.
             time.advance(2 * RETRY / 5).await;
+            store.tend(1_000).await.expect("it answers");
         }
         Some(Self::new(time, next))
     }

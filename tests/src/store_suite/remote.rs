@@ -13,28 +13,28 @@ use super::{CRASHES, Time};
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Runs all cases, each on a named queue of its own, so one store will do.
+/// Runs all cases, each on an empty store that `fresh` makes.
 ///
 /// # Panics
 ///
 /// When the store does otherwise than the model.
-pub async fn exercise_remote(store: &dyn RemoteStore, time: &impl Time) {
-    let case = |name| Case { store, queue: Name::from(name) };
-    a_push_is_one_push_however_often_it_is_asked(&case("tokens")).await;
-    a_claim_is_one_claim_however_often_it_is_asked(&case("claims"), time).await;
-    a_claim_is_bounded(&case("bounds")).await;
-    a_claim_says_what_is_next(&case("next"), time).await;
-    leases_expire_and_are_extended(&case("leases"), time).await;
-    who_lost_the_lease_settles_nothing(&case("fences"), time).await;
-    a_hand_back_keeps_its_place(&case("hand back"), time).await;
-    a_cancellation_is_told_with_the_heartbeat(&case("cancel"), time).await;
-    crashes_are_counted_apart_from_attempts(&case("crashes"), time).await;
-    dead_letters_are_listed_and_pruned(&case("dead"), time).await;
-    bounds_hold_for_all(&case("full")).await;
-    a_pause_is_for_all(&case("pause")).await;
-    named_queues_are_apart(&case("mine"), &case("yours")).await;
-    who_waits_is_woken(&case("wake"), time).await;
-    senseless_requests_do_nothing(&case("senseless")).await;
+pub async fn exercise_remote<S: RemoteStore>(mut fresh: impl FnMut() -> S, time: &impl Time) {
+    a_push_is_one_push_however_often_it_is_asked(&Case::of(&fresh(), "work")).await;
+    a_claim_is_one_claim_however_often_it_is_asked(&Case::of(&fresh(), "work"), time).await;
+    a_claim_is_bounded(&Case::of(&fresh(), "work")).await;
+    a_claim_says_what_is_next(&Case::of(&fresh(), "work"), time).await;
+    leases_expire_and_are_extended(&Case::of(&fresh(), "work"), time).await;
+    who_lost_the_lease_settles_nothing(&Case::of(&fresh(), "work"), time).await;
+    a_hand_back_keeps_its_place(&Case::of(&fresh(), "work"), time).await;
+    a_cancellation_is_told_with_the_heartbeat(&Case::of(&fresh(), "work"), time).await;
+    crashes_are_counted_apart_from_attempts(&Case::of(&fresh(), "work"), time).await;
+    dead_letters_are_listed_and_pruned(&Case::of(&fresh(), "work"), time).await;
+    bounds_hold_for_all(&Case::of(&fresh(), "work")).await;
+    a_pause_is_for_all(&Case::of(&fresh(), "work")).await;
+    let store = fresh();
+    named_queues_are_apart(&Case::of(&store, "mine"), &Case::of(&store, "yours")).await;
+    who_waits_is_woken(&Case::of(&fresh(), "work"), time).await;
+    senseless_requests_do_nothing(&Case::of(&fresh(), "work")).await;
 }
 
 struct Case<'a> {
@@ -42,12 +42,15 @@ struct Case<'a> {
     queue: Name,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn of(store: &'a dyn RemoteStore, queue: &str) -> Self {
+        Self { store, queue: Name::from(queue) }
+    }
+
     fn request(&self, token: u128) -> PushRequest {
-        // Tokens and leases of different cases are different ones.
-        let token = token << 64 | self.queue.len() as u128 | u128::from(self.queue.as_bytes()[0]) << 32;
         PushRequest {
-            token: PushToken(token),
+            // Not that of another named queue.
+            token: PushToken(token << 64 | u128::from(self.queue.as_bytes()[0])),
             queue: self.queue.clone(),
             kind: "work".into(),
             priority: queue_core::Priority::NORMAL,
@@ -69,9 +72,8 @@ impl Case<'_> {
     }
 
     fn wish(&self, lease: u64, max: usize) -> ClaimRequest {
-        let name = u64::from(self.queue.as_bytes()[0]) << 32 | (self.queue.len() as u64) << 48;
         ClaimRequest {
-            lease: LeaseId(name | lease),
+            lease: LeaseId(lease << 32 | u64::from(self.queue.as_bytes()[0])),
             queue: self.queue.clone(),
             max,
             max_bytes: usize::MAX,

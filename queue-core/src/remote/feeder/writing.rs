@@ -161,6 +161,9 @@ impl Feeder {
         if !refused.is_empty() {
             self.sink.refused(refused, &StoreError::new(StoreFault::Full, "its named queue has no room"));
         }
+        if done.iter().any(|change| change.record().is_some_and(waits)) {
+            self.ask(now);
+        }
         let Some(error) = error else {
             self.succeeded();
             self.sink.written(done);
@@ -258,6 +261,14 @@ impl Feeder {
             }
         }
     }
+}
+
+/// Whether its job waits from then on.
+fn waits(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::Pushed(_) | Record::Interrupted { .. } | Record::Snoozed { .. } | Record::Retried { .. }
+    )
 }
 
 /// The job whose attempt has ended with this.
