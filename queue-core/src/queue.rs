@@ -18,7 +18,7 @@ use crate::job::{Job, Name};
 use crate::journal::Journal;
 use crate::outcome::{BoxError, IntoOutcome};
 use crate::registry::Registry;
-use crate::remote::{Feeder, Pump, Remote};
+use crate::remote::{Feeder, Remote};
 use crate::retry::RetryPolicy;
 use crate::runtime::{Runtime, SpawnsQueue};
 use crate::shutdown::{ShutdownReport, shut_down};
@@ -409,7 +409,7 @@ impl<R: Runtime> Builder<R> {
         let clock = Box::new(runtime.clone());
         let backing = kept.as_ref().map(|kept| match kept {
             Kept::Journal(journal) => Backing::Journal(journal.clone()),
-            Kept::Remote(_) => Backing::Remote(Arc::new(Pump::new(configs.len()))),
+            Kept::Remote(remote) => Backing::Remote(Arc::new(remote.pump(configs.len()))),
         });
         let core = Arc::new(Core::new(configs, registry, clock, seed, backing));
         core.begin();

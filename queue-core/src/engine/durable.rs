@@ -129,11 +129,15 @@ impl Core {
         self.durable.iter().for_each(|durable| durable.journal.flush());
     }
 
-    /// Blocks until all that was appended was written, or could not be.
+    /// Blocks until all that was appended was written, or could not be; but not for a remote store, where what this machine
+    /// cancelled of what it has in hand is settled like everything else.
     pub(crate) fn wait_until_written(&self) {
         let Some(durable) = self.durable.as_ref().filter(|it| !it.is_closed.load(Ordering::SeqCst)) else {
             return;
         };
+        if durable.pump.is_some() {
+            return;
+        }
         let (promise, receipt) = Receipt::new(|| ());
         durable.append(&mut vec![Change { record: None, ack: Ack::Attempted(promise) }]);
         self.flush();

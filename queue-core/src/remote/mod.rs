@@ -119,6 +119,7 @@ pub struct Remote {
     poll: Duration,
     drive: Arc<dyn Fn(Feeder) + Send + Sync>,
     random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    may_block: bool,
 }
 
 impl Remote {
@@ -130,6 +131,7 @@ impl Remote {
             poll: Duration::from_secs(1),
             drive: Arc::new(drive_on_a_thread),
             random: Arc::new(|| fastrand::u64(..)),
+            may_block: true,
         }
     }
 
@@ -162,10 +164,14 @@ impl Remote {
         self
     }
 
-    /// Who drives the queue's [`Feeder`], instead of a thread; what a simulator sets.
+    /// Who drives the queue's [`Feeder`], instead of a thread of its own; what a simulator sets.
+    ///
+    /// Calls that block until the store has answered (`try_push` and `try_push_many`, outside of handlers) panic from then
+    /// on: the driver may need the thread that is blocked.
     #[must_use]
     pub fn driver(mut self, drive: impl Fn(Feeder) + Send + Sync + 'static) -> Self {
         self.drive = Arc::new(drive);
+        self.may_block = false;
         self
     }
 
@@ -175,6 +181,10 @@ impl Remote {
     pub fn random(mut self, random: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.random = Arc::new(random);
         self
+    }
+
+    pub(crate) fn pump(&self, channels: usize) -> Pump {
+        Pump::new(channels, self.may_block)
     }
 
     pub(crate) fn start(&self, feeder: Feeder) {

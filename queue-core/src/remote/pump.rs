@@ -9,6 +9,8 @@ use crate::sync::Mutex;
 /// Takes what is to be written, and how many jobs each channel could start.
 pub(crate) struct Pump {
     inbox: Mutex<Inbox>,
+    /// Whoever drives the feeder does so while another thread is blocked.
+    may_block: bool,
 }
 
 pub(super) struct Inbox {
@@ -20,10 +22,10 @@ pub(super) struct Inbox {
 }
 
 impl Pump {
-    pub(crate) fn new(channels: usize) -> Self {
+    pub(crate) fn new(channels: usize, may_block: bool) -> Self {
         let inbox =
             Inbox { changes: Vec::new(), rooms: vec![0; channels].into(), is_closed: false, waker: None };
-        Self { inbox: Mutex::new(inbox) }
+        Self { inbox: Mutex::new(inbox), may_block }
     }
 
     /// A channel has this much room now.
@@ -67,6 +69,10 @@ impl Journal for Pump {
     fn load(&self, loading: Loading) {
         // Payloads come with the claim.
         drop(loading);
+    }
+
+    fn flush(&self) {
+        assert!(self.may_block, "nothing else runs while this thread is blocked: await the push instead");
     }
 
     fn payload_memory(&self) -> usize {

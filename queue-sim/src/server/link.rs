@@ -28,6 +28,7 @@ use crate::world::World;
 #[derive(Clone)]
 pub struct Link {
     server: Server,
+    world: World,
     is_cut: Arc<AtomicBool>,
 }
 
@@ -38,9 +39,12 @@ const STALL: Duration = Duration::from_secs(10);
 /// Who asks waits no longer than this.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A feeder that takes more turns at one moment takes them for ever.
+const MOST_TURNS: u32 = 10_000;
+
 impl Link {
-    pub(super) fn new(server: Server) -> Self {
-        Self { server, is_cut: Arc::new(AtomicBool::new(false)) }
+    pub(super) fn new(server: Server, world: World) -> Self {
+        Self { server, world, is_cut: Arc::new(AtomicBool::new(false)) }
     }
 
     /// For [`Builder::remote`](queue_core::Builder::remote): the queue's jobs are in the server, and what feeds it is a task
@@ -50,7 +54,7 @@ impl Link {
     /// they panic there, outside of handlers; await the push.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        let (world, random) = (self.server.world.clone(), self.server.world.clone());
+        let (world, random) = (self.world.clone(), self.world.clone());
         let remote = Remote::new(self.clone()).random(move || random.random().u64(..));
         remote.driver(move |feeder| {
             let executor = Executor::current().expect("a queue is built in its simulation");
@@ -79,7 +83,7 @@ impl Link {
         let (responder, reply) = Reply::later();
         let link = self.clone();
         Self::in_time(async move {
-            let timeout = pin!(link.server.world.sleep(TIMEOUT));
+            let timeout = pin!(link.world.sleep(TIMEOUT));
             let mut trip = pin!(async {
                 link.pass().await?;
                 let answer = link.server.serve(serve);
@@ -90,7 +94,7 @@ impl Link {
                 Some(Some(answer)) => responder.answer(Ok(answer)),
                 Some(None) => {
                     // Nothing comes back; that is noticed in the end.
-                    link.server.world.sleep(TIMEOUT).await;
+                    link.world.sleep(TIMEOUT).await;
                     responder.answer(Err(no_answer()));
                 }
                 None => {
@@ -105,7 +109,7 @@ impl Link {
 
     /// A message on its way. `None`: it is lost.
     async fn pass(&self) -> Option<()> {
-        let world = &self.server.world;
+        let world = &self.world;
         let is_lost = world.strikes("MESSAGE LOST", |chaos| chaos.message_losses);
         let most =
             if world.strikes("MESSAGE STALLS", |chaos| chaos.message_stalls) { STALL } else { LATENCY };
@@ -187,7 +191,7 @@ impl RemoteStore for Link {
 async fn drive(world: World, mut feeder: Feeder) {
     let mut sleep: Option<(Instant, Pin<Box<Sleep>>)> = None;
     poll_fn(|cx| {
-        loop {
+        for _ in 0..MOST_TURNS {
             let due = match feeder.turn(cx) {
                 Next::Over => return Poll::Ready(()),
                 Next::Wait(None) => return Poll::Pending,
@@ -202,6 +206,7 @@ async fn drive(world: World, mut feeder: Feeder) {
             }
             sleep = None;
         }
+        panic!("it turns round and round, and time stands still: {feeder:?}");
     })
     .await;
 }
@@ -224,6 +229,6 @@ fn no_answer() -> StoreError {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_cut = self.is_cut.load(Ordering::SeqCst);
-        f.debug_struct("Link").field("server", &self.server).field("is_cut", &is_cut).finish()
+        f.debug_struct("Link").field("server", &self.server).field("is_cut", &is_cut).finish_non_exhaustive()
     }
 }

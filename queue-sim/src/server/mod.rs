@@ -46,7 +46,8 @@ use crate::world::World;
 /// ```
 #[derive(Clone)]
 pub struct Server {
-    world: World,
+    clock: Arc<dyn Fn() -> (Duration, SystemTime) + Send + Sync>,
+    world: Option<World>,
     state: Arc<Mutex<State>>,
 }
 
@@ -59,8 +60,17 @@ impl Server {
     /// An empty store, in this simulation. A job whose lease expired three times is a dead letter.
     #[must_use]
     pub fn new(world: &World) -> Self {
+        let its = world.clone();
+        let server = Self::with_clock(move || (its.elapsed(), its.wall()));
+        Self { world: Some(world.clone()), ..server }
+    }
+
+    /// An empty store in no simulation, for queues on real runtimes: it is asked directly. `clock` says how much time has
+    /// passed, and what time it is.
+    #[must_use]
+    pub fn with_clock(clock: impl Fn() -> (Duration, SystemTime) + Send + Sync + 'static) -> Self {
         let state = State { table: Table::new(3), waiting: Vec::new() };
-        Self { world: world.clone(), state: Arc::new(Mutex::new(state)) }
+        Self { clock: Arc::new(clock), world: None, state: Arc::new(Mutex::new(state)) }
     }
 
     /// How often the lease on a job may expire until it is a dead letter. Default: 3, as one expiry may be a network that
@@ -72,9 +82,15 @@ impl Server {
     }
 
     /// A network connection to it, for one queue.
+    ///
+    /// # Panics
+    ///
+    /// When it is in no simulation.
     #[must_use]
     pub fn connect(&self) -> Link {
-        Link::new(self.clone())
+        let world =
+            self.world.clone().expect("there is a network in simulations only; use the server itself");
+        Link::new(self.clone(), world)
     }
 
     /// Whether no job is left in it, dead letters apart.
@@ -109,7 +125,7 @@ impl Server {
 
     /// Does something with what is in it, and tells who waits for jobs.
     fn serve<T>(&self, change: impl FnOnce(&mut Table, Duration, SystemTime) -> T) -> T {
-        let (now, wall) = (self.world.elapsed(), self.world.wall());
+        let (now, wall) = (self.clock)();
         let (answer, woken) = {
             let mut state = self.state.lock();
             let answer = change(&mut state.table, now, wall);
