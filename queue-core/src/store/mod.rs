@@ -246,14 +246,16 @@ impl Store {
         }
     }
 
-    /// Gives a claimed job to another worker.
+    /// Gives a claimed job to another worker, unless it is armed: then its attempt has begun.
     pub(crate) fn take_over(&mut self, lease: Lease, worker: u32) -> Option<Claim> {
-        self.is_current(lease).then(|| self.hand_out(lease.key, worker))
+        let is_unarmed = self.is_current(lease) && !self.entries[lease.key].is_armed();
+        is_unarmed.then(|| self.hand_out(lease.key, worker))
     }
 
-    /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker.
+    /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker. A deadline that
+    /// was set before stands.
     pub(crate) fn arm(&mut self, lease: Lease, deadline: Instant) {
-        if !self.is_current(lease) {
+        if !self.is_current(lease) || self.entries[lease.key].is_armed() {
             return;
         }
         let due = self.nanos(deadline);

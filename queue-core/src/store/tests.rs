@@ -222,6 +222,19 @@ fn a_job_with_a_high_number_keeps_its_place_when_it_is_handed_back() {
 }
 
 #[test]
+fn an_armed_attempt_keeps_its_deadline_and_its_worker() {
+    let mut bench = Bench::new();
+    bench.push(When::Now);
+    let lease = bench.claim(3);
+    bench.store.arm(lease, bench.epoch + MS);
+    bench.store.arm(lease, bench.epoch + HOUR);
+    assert!(bench.store.take_over(lease, 4).is_none());
+    assert_eq!(bench.store.worker_of(lease.id), Some((3, lease)));
+    assert_eq!(bench.advance(MS + TICK), [Due::TimedOut { worker: 3 }]);
+    assert_eq!(bench.store.next_due(), None);
+}
+
+#[test]
 fn a_retry_or_snooze_without_a_delay_goes_to_the_back() {
     let mut bench = Bench::new();
     for _ in 0..4 {

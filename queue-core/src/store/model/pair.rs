@@ -129,23 +129,27 @@ impl Pair {
     fn take_over(&mut self, nth: usize, worker: u32) {
         let Some(lease) = pick(&self.held, nth) else { return };
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
+        let claim = self.store.take_over(lease, worker);
         // Only what has not begun is taken over, so it is not armed.
         if let Stage::Running(_, None) = self.model.jobs[position].stage {
-            let claim = self.store.take_over(lease, worker).expect("a held lease is current");
+            let claim = claim.expect("a held lease is current");
             assert_eq!((claim.lease, claim.payload.len()), (lease, self.model.jobs[position].bytes));
             self.model.jobs[position].stage = Stage::Running(worker, None);
+        } else {
+            assert!(claim.is_none(), "{lease:?} was taken over while it ran");
         }
     }
 
     fn arm(&mut self, nth: usize, timeout: u64) {
         let Some(lease) = pick(&self.held, nth) else { return };
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
-        // Workers arm an attempt once.
-        if let Stage::Running(worker, None) = self.model.jobs[position].stage {
-            let deadline = self.now.saturating_add(timeout);
-            self.store.arm(lease, self.instant(deadline));
-            self.model.jobs[position].stage = Stage::Running(worker, Some(self.model.deadline(deadline)));
-        }
+        let Stage::Running(worker, armed) = self.model.jobs[position].stage else {
+            panic!("a held job runs")
+        };
+        let deadline = self.now.saturating_add(timeout);
+        self.store.arm(lease, self.instant(deadline));
+        let armed = armed.unwrap_or_else(|| self.model.deadline(deadline));
+        self.model.jobs[position].stage = Stage::Running(worker, Some(armed));
     }
 
     fn settle(&mut self, nth: usize, how: How) {
