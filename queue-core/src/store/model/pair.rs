@@ -101,15 +101,7 @@ impl Pair {
         self.next_id += 1;
         self.store.push(job(id, level, bytes), self.when(when));
         let stage = Stage::Ready;
-        self.model.jobs.push(ModelJob {
-            id,
-            level,
-            bytes,
-            attempt: 0,
-            errors: 0,
-            stage,
-            was_handed_back: false,
-        });
+        self.model.jobs.push(ModelJob { id, level, bytes, attempt: 0, errors: 0, stage });
         self.model.wait(self.model.jobs.len() - 1, when, self.now);
     }
 
@@ -146,6 +138,11 @@ impl Pair {
         let Stage::Running(worker, armed) = self.model.jobs[position].stage else {
             panic!("a held job runs")
         };
+        // A worker runs one attempt, so it has no other that is armed.
+        let has_armed = |job: &ModelJob| matches!(job.stage, Stage::Running(of, Some(_)) if of == worker);
+        if armed.is_none() && self.model.jobs.iter().any(has_armed) {
+            return;
+        }
         let deadline = self.now.saturating_add(timeout);
         self.store.arm(lease, self.instant(deadline));
         let armed = armed.unwrap_or_else(|| self.model.deadline(deadline));
