@@ -190,7 +190,8 @@ fn last_word(core: &Core, state: &ChannelState, seat: &Seat, lease: Lease, endin
     if runs_again && seat.slot.progress.has(Signal::Cancel) {
         settle = Settle::Cancel;
     }
-    if state.phase == Phase::Closed {
+    // In a journal the job stays what it is, for the next process.
+    if state.phase == Phase::Closed && !core.is_durable() {
         settle = outlived(settle, name_of_lease(core, state, lease), core);
     }
     Ending::new(settle, delay)
