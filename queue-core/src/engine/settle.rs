@@ -138,8 +138,13 @@ impl Channel {
                 effects.drop_dead(evicted);
             }
             Settled::Kept if state.phase != Phase::Open => {
-                let taken = state.store.take(lease.id).into_iter().collect();
-                self.hand_back(core, state, taken, effects);
+                let taken = state.store.take(lease.id);
+                if state.phase == Phase::Closed {
+                    // The report is made; the journal has the job.
+                    taken.into_iter().for_each(|remains| effects.drop_remains(remains));
+                } else {
+                    self.hand_back(core, state, taken.into_iter().collect(), effects);
+                }
             }
             Settled::Kept => self.publish(core, state, effects),
         }
