@@ -51,7 +51,8 @@ pub enum DeadReason {
     Discarded,
     /// No handler was registered for its kind when a worker took it.
     NoHandler,
-    /// An attempt outlived the queue's shutdown and then failed; nobody was left to take the job back.
+    /// An attempt outlived the queue's shutdown and then failed; nobody was left to take the job back. Not with a durable
+    /// store, which keeps it.
     ShutDown,
     /// It was running at too many crashes of the process, and may be what crashes it.
     Crashed,

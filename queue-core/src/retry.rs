@@ -211,17 +211,13 @@ impl Jitter {
     }
 }
 
-/// `delay` × `random` / (2⁶⁴ − 1), exact to the nanosecond: 0 for 0, all of it for `u64::MAX`.
+/// `delay` × `random` / (2⁶⁴ − 1), rounded down to the nanosecond: 0 for 0, all of it for `u64::MAX`.
 fn fraction(delay: Duration, random: u64) -> Duration {
     const NANOS: u128 = 1_000_000_000;
-    let nanos = delay.as_nanos();
-    // `Duration::MAX` has 94 bits of nanoseconds and the product would need 158, so it is taken in two halves.
-    let (high, low) = (nanos >> 64, nanos & u128::from(u64::MAX));
     let (random, whole) = (u128::from(random), u128::from(u64::MAX));
-    let scaled_high = high * random;
-    let carried = ((scaled_high % whole) << 64) / whole;
-    let scaled = ((scaled_high / whole) << 64) + carried + low * random / whole;
-    let scaled = scaled.min(nanos);
+    // The product would need 158 bits. Of the delay, 2⁶⁴ − 1 goes into it less than 2³⁰ times, and what is left fits 64.
+    let (times, left) = (delay.as_nanos() / whole, delay.as_nanos() % whole);
+    let scaled = times * random + left * random / whole;
     let seconds = u64::try_from(scaled / NANOS).unwrap_or(u64::MAX);
     let rest = u32::try_from(scaled % NANOS).unwrap_or(0);
     Duration::new(seconds, rest)
@@ -302,6 +298,12 @@ mod tests {
         assert_eq!(fraction(Duration::MAX, u64::MAX / 2).as_secs(), u64::MAX / 2);
     }
 
+    /// `a` × `b` of less than 2⁹⁵ and 2⁶⁴: what is above 2⁶⁴, and what is below.
+    fn wide(a: u128, b: u128) -> (u128, u128) {
+        let (high, low) = ((a >> 64) * b, (a & u128::from(u64::MAX)) * b);
+        (high + (low >> 64), low & u128::from(u64::MAX))
+    }
+
     fn any_duration() -> impl Strategy<Value = Duration> {
         prop_oneof![
             (any::<u64>(), 0..1_000_000_000u32).prop_map(|(s, n)| Duration::new(s, n)),
@@ -365,11 +367,13 @@ mod tests {
         }
 
         #[test]
-        fn a_fraction_is_exact_to_the_nanosecond(whole in any_duration(), random in any::<u64>()) {
-            // 2⁶⁴ − 1 goes into the delay so many times, and this is left.
-            let (times, rest) = (whole.as_nanos() / u128::from(u64::MAX), whole.as_nanos() % u128::from(u64::MAX));
-            let exact = times * u128::from(random) + rest * u128::from(random) / u128::from(u64::MAX);
-            prop_assert!(fraction(whole, random).as_nanos().abs_diff(exact) <= 1);
+        fn a_fraction_is_rounded_down_to_the_nanosecond(whole in any_duration(), random in any::<u64>()) {
+            // fraction × (2⁶⁴ − 1) ≤ whole × random < (fraction + 1) × (2⁶⁴ − 1), as numbers of two digits.
+            let max = u128::from(u64::MAX);
+            let scaled = fraction(whole, random).as_nanos();
+            let exact = wide(whole.as_nanos(), u128::from(random));
+            prop_assert!(wide(scaled, max) <= exact);
+            prop_assert!(exact < wide(scaled + 1, max));
         }
 
         #[test]

@@ -33,7 +33,7 @@ pub struct ShutdownReport {
     pub kept: usize,
     /// Jobs that were still running when this report was made: handlers that do not yield, and handlers that wait for
     /// this shutdown themselves. If such an attempt ends well later, nothing is lost; if not, its job becomes a dead
-    /// letter.
+    /// letter, or, with a durable store, waits there for the next run.
     pub abandoned: Vec<JobId>,
 }
 

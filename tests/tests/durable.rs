@@ -4,6 +4,7 @@
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
+use futures_lite::future::yield_now;
 use queue_sim::{
     CancelAnswer, Chaos, DeadReason, Disk, Event, Health, Job, JobId, NewJob, Priority, PushError, Queue,
     QueueConfig, RetryPolicy, Sim, StoreFault, Timer as _, World,
@@ -112,6 +113,78 @@ fn a_shutdown_keeps_what_is_left() {
         }
     });
     assert_eq!(disk.jobs(), [JobId::new(2), JobId::new(3)]);
+}
+
+/// A handler that waits for the shutdown of its own queue is not waited for. When it fails after the report, its job is
+/// retried all the same: by the next process.
+#[test]
+fn a_failure_after_the_report_is_retried_by_the_next_process() {
+    let disk = Disk::new();
+    Sim::new(1).run(|sim| {
+        let disk = disk.clone();
+        async move {
+            let (queue, _) = open(&disk);
+            let (inner, reports) = (queue.clone(), Log::default());
+            let notes = reports.clone();
+            queue.register("work", move |_| {
+                let (queue, notes) = (inner.clone(), notes.clone());
+                async move {
+                    let report = queue.shutdown(HOUR).await;
+                    drop(queue);
+                    notes.add(report);
+                    yield_now().await;
+                    Err::<(), _>("it fails, too late".into())
+                }
+            });
+            queue.start();
+            let id = queue.push("work", &"good").await.unwrap();
+            let report = reports.wait_for(1).await.remove(0);
+            assert_eq!((report.abandoned, report.kept), (vec![id], 0));
+            sim.advance(SECOND).await;
+            assert_eq!((queue.inflight_count(), queue.pending_count(), queue.dead_letter_count()), (0, 0, 0));
+        }
+    });
+    killed(&disk, 2, |sim, queue, ran| async move {
+        assert_eq!(queue.dead_letter_count(), 0);
+        queue.start();
+        sim.drain(&queue).await;
+        assert_eq!(ran.entries(), [("good".to_owned(), 1, 1)]);
+        sim.advance(SECOND).await;
+    });
+    assert!(disk.jobs().is_empty());
+}
+
+/// Who drops the last queue interrupts what runs; the next process runs it again, and what waited.
+#[test]
+fn what_went_with_the_last_queue_is_there_in_the_next_process() {
+    let disk = Disk::new();
+    Sim::new(1).run(|sim| {
+        let disk = disk.clone();
+        async move {
+            let (queue, _) = open(&disk);
+            let running = Log::default();
+            let notes = running.clone();
+            queue.register("work", move |_| {
+                notes.add(());
+                std::future::pending::<Result<(), queue_sim::BoxError>>()
+            });
+            queue.start();
+            queue.push("work", &"ran").await.unwrap();
+            queue.push("work", &"waited").await.unwrap();
+            running.wait_for(1).await;
+            // Whoever has a handle keeps the store open for the worker's last word.
+            let handle = queue.handle();
+            drop(queue);
+            sim.advance(SECOND).await;
+            assert_eq!((handle.inflight_count(), handle.dead_letter_count()), (0, 0));
+        }
+    });
+    killed(&disk, 2, |sim, queue, ran| async move {
+        assert_eq!(queue.dead_letter_count(), 0);
+        queue.start();
+        sim.drain(&queue).await;
+        assert_eq!(ran.entries(), [("ran".to_owned(), 1, 0), ("waited".to_owned(), 2, 0)]);
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
-use futures_lite::future::{yield_now, zip};
+use futures_lite::future::{block_on, yield_now, zip};
 use parking_lot::Mutex;
 use queue_core::{Job, JobId, Queue, SendFuture};
 use queue_tests::{Gate, Log, TestResult, TestRuntime, handler, matrix};
@@ -63,6 +63,7 @@ on_thread_per_core! {
     starting_twice_on_a_thread_doubles_no_workers,
     a_job_of_a_thread_that_ends_moves_to_another,
     a_wake_up_does_not_end_with_its_thread,
+    a_place_that_is_free_is_not_kept_for_a_blocked_thread,
     another_thread_keeps_the_time_when_one_ends,
     the_lead_passes_over_a_thread_that_ends_as_well,
     a_blocked_thread_does_not_stop_the_clock_of_the_others,
@@ -181,6 +182,63 @@ async fn a_wake_up_does_not_end_with_its_thread<T: TestRuntime>(rt: T) -> TestRe
     ran.wait_for(1).await;
     other.end(&rt).await;
     Ok(())
+}
+
+/// A worker that has used up its time slice frees its place before it claims again. If another task blocks its thread
+/// meanwhile, a worker elsewhere takes the place.
+async fn a_place_that_is_free_is_not_kept_for_a_blocked_thread<T: TestRuntime>(rt: T) -> TestResult {
+    let (waiting, gate, ran) = (Log::new(), Gate::new(), Log::new());
+    let queue = rt.build(rt.builder().workers(2).limit(2));
+    let (seen, opened, others) = (waiting.clone(), gate.clone(), ran.clone());
+    queue.register(
+        "block",
+        handler(move |_| {
+            let (seen, opened, others) = (seen.clone(), opened.clone(), others.clone());
+            async move {
+                seen.add(());
+                opened.pass().await;
+                block_on(others.wait_for(1));
+                Ok(())
+            }
+        }),
+    );
+    let handle = queue.handle();
+    queue.register(
+        "compute",
+        handler(move |_| {
+            // There is no place for this one yet.
+            handle.try_push("note", &()).expect("there is room");
+            gate.open();
+            compute();
+            async { Ok(()) }
+        }),
+    );
+    queue.register("note", note_thread(&ran, &open_gate()));
+
+    let elsewhere = Member::join::<T>(&queue);
+    rt.until(|| workers(&queue) == 2).await;
+    rt.sleep(Duration::from_millis(2)).await;
+    // The latest workers to become idle are the first to be woken: these two.
+    let member = Member::join::<T>(&queue);
+    rt.until(|| workers(&queue) == 4).await;
+    rt.sleep(Duration::from_millis(2)).await;
+    queue.push("block", &()).await?;
+    waiting.wait_for(1).await;
+    queue.push("compute", &()).await?;
+    ran.wait_for(1).await;
+    rt.until(|| queue.inflight_count() == 0).await;
+    member.end(&rt).await;
+    elsewhere.end(&rt).await;
+    Ok(())
+}
+
+/// Takes longer than a worker may go on without giving its thread back.
+#[expect(clippy::disallowed_methods, reason = "time that is spent, not waited for")]
+fn compute() {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(1) {
+        std::hint::spin_loop();
+    }
 }
 
 /// Delays and timeouts go on when the thread that kept the time ends with some pending.
@@ -379,11 +437,11 @@ fn start_from_many_threads(
     for _ in 0..10 {
         queue.try_push("hold", &()).expect("there is room");
     }
-    futures_lite::future::block_on(running.wait_for(3));
+    block_on(running.wait_for(3));
     let counts = queue.counts("default").expect("it is always there");
     assert_eq!((counts.workers, counts.running, counts.ready), (3, 3, 7));
     gate.open();
-    futures_lite::future::block_on(running.wait_for(10));
+    block_on(running.wait_for(10));
 }
 
 /// A start that cannot work says so, leaves nothing behind, and can be done again.

@@ -144,8 +144,13 @@ impl Channel {
                 state.kept += usize::from(state.phase != Phase::Open);
             }
             Settled::Kept if state.phase != Phase::Open => {
-                let taken = state.store.take(lease.id).into_iter().collect();
-                self.hand_back(core, state, taken, effects);
+                let taken = state.store.take(lease.id);
+                if state.phase == Phase::Closed {
+                    // The report is made; the journal has the job.
+                    taken.into_iter().for_each(|remains| effects.drop_remains(remains));
+                } else {
+                    self.hand_back(core, state, taken.into_iter().collect(), effects);
+                }
             }
             Settled::Kept => self.publish(core, state, effects),
         }
@@ -196,7 +201,8 @@ fn last_word(core: &Core, state: &ChannelState, seat: &Seat, lease: Lease, endin
     if runs_again && seat.slot.progress.has(Signal::Cancel) {
         settle = Settle::Cancel;
     }
-    if state.phase == Phase::Closed {
+    // In a journal the job stays what it is, for the next process.
+    if state.phase == Phase::Closed && !core.is_durable() {
         settle = outlived(settle, name_of_lease(core, state, lease), core);
     }
     Ending::new(settle, delay)

@@ -165,7 +165,8 @@ impl Channel {
     pub(crate) fn finish(&self, core: &Core, seat: &Seat, ending: Ending, batch: &mut Batch) {
         let watched = self.with(core, |state, effects| {
             let watched = self.end(core, state, seat, ending, batch, effects);
-            self.wake_workers(state, batch.claims.len(), effects);
+            // Besides what is given back: its place is free, and its thread may be busy with something else next.
+            self.wake_workers(state, batch.claims.len().max(1), effects);
             watched
         });
         batch.clean(batch.claims.len());

@@ -17,8 +17,8 @@ pub(crate) struct Entry {
     pub(crate) extras: Option<Box<Extras>>,
     /// The number of the next or current attempt, from 0.
     pub(crate) attempt: u32,
-    /// Ready: next and previous in the lane. Delayed, or running with a timeout: place in the wheel. Running
-    /// without a timeout: the worker. Vacant: the next vacant record.
+    /// Ready: next and previous in the lane, or nothing and the rank if it came back. Delayed, or running with a timeout:
+    /// place in the wheel. Running without a timeout: the worker and the rank. Vacant: the next vacant record.
     link: [u32; 2],
     tag: Tag,
 }
@@ -65,7 +65,7 @@ impl Entry {
         self.tag.set_marked(armed);
     }
 
-    /// Whether a ready job was interrupted and waits to run again.
+    /// Whether a ready job was taken and put back.
     pub(crate) fn is_returned(&self) -> bool {
         self.tag.is_marked()
     }
@@ -105,6 +105,15 @@ impl Entry {
 
     pub(crate) fn set_worker(&mut self, worker: u32) {
         self.link[0] = worker;
+    }
+
+    /// Where a job stood in its lane that was taken out of it: see [`Lanes`](super::lanes::Lanes).
+    pub(crate) fn rank(&self) -> u32 {
+        self.link[1]
+    }
+
+    pub(crate) fn set_rank(&mut self, rank: u32) {
+        self.link[1] = rank;
     }
 
     pub(crate) fn remember(&mut self, failure: Failure) {

@@ -1,10 +1,16 @@
 //! The ready jobs of a named queue: one first-in-first-out lane per priority, linked through the entries.
 //!
+//! A job that is put back stands as if it had never been taken: before all that never was, and among those that were put
+//! back in the order in which they stood. That is the order in which they were first taken, so each is given a rank then,
+//! and keeps it until it leaves for good or enters a lane anew.
+//!
 //! The most urgent lane goes first, and ageing keeps it from starving the others: whenever a job is taken, every
 //! less urgent lane with something in it has been passed over once more, and a lane that was passed over
 //! [`PATIENCE`] times goes next. Ageing by turns instead of by time needs no clock, and holds up when it matters:
 //! with ageing by time, a backlog older than a few steps is all equally urgent, and priorities mean nothing just
 //! when the queue is overloaded.
+
+use std::collections::VecDeque;
 
 use super::entry::Entry;
 use super::slab::{NONE, Slab};
@@ -20,10 +26,14 @@ pub(crate) struct Lanes {
     /// Bit n: lane n has something in it.
     occupied: u16,
     lanes: [Lane; LANES],
+    /// The rank of the next job that is taken for the first time.
+    next_rank: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Lane {
+    /// What was put back, by rank. It stands before the others, and is not linked.
+    returned: VecDeque<u32>,
     head: u32,
     tail: u32,
     passed_over: u16,
@@ -31,7 +41,8 @@ struct Lane {
 
 impl Lanes {
     pub(crate) fn new() -> Self {
-        Self { occupied: 0, lanes: [Lane { head: NONE, tail: NONE, passed_over: 0 }; LANES] }
+        let lane = || Lane { returned: VecDeque::new(), head: NONE, tail: NONE, passed_over: 0 };
+        Self { occupied: 0, lanes: std::array::from_fn(|_| lane()), next_rank: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,25 +66,12 @@ impl Lanes {
         entries[key].set_next(NONE);
     }
 
-    /// Puts a job that was interrupted back at the front of its lane. Several of them stand in push order there, whatever
-    /// the order in which they come back.
+    /// Puts a job that was taken back where it stood.
     pub(crate) fn put_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
-        let id = entries[key].id;
+        let rank = entries[key].rank();
         let lane = self.enter(key, entries);
-        let (mut previous, mut next) = (NONE, lane.head);
-        while next != NONE && entries[next].is_returned() && entries[next].id < id {
-            (previous, next) = (next, entries[next].next());
-        }
-        match previous {
-            NONE => lane.head = key,
-            previous => entries[previous].set_next(key),
-        }
-        match next {
-            NONE => lane.tail = key,
-            next => entries[next].set_previous(key),
-        }
-        entries[key].set_previous(previous);
-        entries[key].set_next(next);
+        let place = lane.returned.partition_point(|other| is_before(entries[*other].rank(), rank));
+        lane.returned.insert(place, key);
         entries[key].set_returned(true);
     }
 
@@ -87,16 +85,30 @@ impl Lanes {
         } else {
             self.choose()
         };
-        self.lanes[chosen].passed_over = 0;
-        let key = self.lanes[chosen].head;
+        let lane = &mut self.lanes[chosen];
+        lane.passed_over = 0;
+        if let Some(key) = lane.returned.pop_front() {
+            entries[key].set_returned(false);
+            self.leave(chosen);
+            return Some(key);
+        }
+        let key = lane.head;
         self.unlink(key, chosen, entries);
+        entries[key].set_rank(self.next_rank);
+        self.next_rank = self.next_rank.wrapping_add(1);
         Some(key)
     }
 
     /// Takes a job out from wherever it stands.
     pub(crate) fn remove(&mut self, key: u32, entries: &mut Slab<Entry>) {
         let lane = lane_of(key, entries);
-        self.unlink(key, lane, entries);
+        if entries[key].is_returned() {
+            entries[key].set_returned(false);
+            self.lanes[lane].returned.retain(|other| *other != key);
+            self.leave(lane);
+        } else {
+            self.unlink(key, lane, entries);
+        }
     }
 
     /// Several lanes have something: the one that has waited too long, else the most urgent.
@@ -123,7 +135,6 @@ impl Lanes {
 
     fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
         let (next, previous) = (entries[key].next(), entries[key].previous());
-        entries[key].set_returned(false);
         let ends = &mut self.lanes[lane];
         match previous {
             NONE => ends.head = next,
@@ -133,11 +144,22 @@ impl Lanes {
             NONE => ends.tail = previous,
             next => entries[next].set_previous(previous),
         }
-        if ends.head == NONE {
-            self.occupied &= !(1 << lane);
-            ends.passed_over = 0;
+        self.leave(lane);
+    }
+
+    /// A job has left this lane, perhaps the last.
+    fn leave(&mut self, number: usize) {
+        let lane = &mut self.lanes[number];
+        if lane.head == NONE && lane.returned.is_empty() {
+            self.occupied &= !(1 << number);
+            lane.passed_over = 0;
         }
     }
+}
+
+/// Ranks go round: they are compared as long as less than half of them lie between two jobs that were taken.
+fn is_before(rank: u32, other: u32) -> bool {
+    rank.wrapping_sub(other) > u32::MAX / 2
 }
 
 fn lane_of(key: u32, entries: &Slab<Entry>) -> usize {

@@ -48,6 +48,8 @@ pub(crate) struct Store {
     index: Index,
     lanes: Lanes,
     wheel: Wheel,
+    /// By worker, the rank of the job that it runs with a deadline: there is one at most.
+    armed: Vec<u32>,
     dead: DeadLetters,
     counts: Counts,
     /// What is to be recorded, if the jobs outlive the process.
@@ -189,6 +191,7 @@ impl Store {
             index: Index::default(),
             lanes: Lanes::new(),
             wheel: Wheel::default(),
+            armed: Vec::new(),
             dead: DeadLetters::new(dead),
             counts: Counts::default(),
             log: None,
@@ -246,20 +249,27 @@ impl Store {
         }
     }
 
-    /// Gives a claimed job to another worker.
+    /// Gives a claimed job to another worker, unless it is armed: then its attempt has begun.
     pub(crate) fn take_over(&mut self, lease: Lease, worker: u32) -> Option<Claim> {
-        self.is_current(lease).then(|| self.hand_out(lease.key, worker))
+        let is_unarmed = self.is_current(lease) && !self.entries[lease.key].is_armed();
+        is_unarmed.then(|| self.hand_out(lease.key, worker))
     }
 
-    /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker.
+    /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker, which runs no
+    /// other. A deadline that was set before stands.
     pub(crate) fn arm(&mut self, lease: Lease, deadline: Instant) {
-        if !self.is_current(lease) {
+        if !self.is_current(lease) || self.entries[lease.key].is_armed() {
             return;
         }
         let due = self.nanos(deadline);
         let entry = &mut self.entries[lease.key];
-        let worker = entry.worker();
+        let (worker, rank) = (entry.worker(), entry.rank());
         entry.set_armed(true);
+        let index = worker as usize;
+        if self.armed.len() <= index {
+            self.armed.resize(index + 1, 0);
+        }
+        self.armed[index] = rank;
         self.wheel.insert(Item { due, key: lease.key, tag: worker }, &mut self.entries);
     }
 
@@ -327,9 +337,7 @@ impl Store {
                     due(Due::Released);
                 }
                 Step::Due(item) => {
-                    let entry = &mut self.entries[item.key];
-                    entry.set_armed(false);
-                    entry.set_worker(item.tag);
+                    self.disarmed(item);
                     due(Due::TimedOut { worker: item.tag });
                 }
             }
@@ -541,9 +549,17 @@ impl Store {
 
     fn disarm(&mut self, key: u32) {
         if self.entries[key].is_armed() {
-            self.wheel.remove(self.entries[key].place(), &mut self.entries);
-            self.entries[key].set_armed(false);
+            let item = self.wheel.remove(self.entries[key].place(), &mut self.entries);
+            self.disarmed(item);
         }
+    }
+
+    /// A deadline has left the wheel: its job has again what it had before.
+    fn disarmed(&mut self, Item { key, tag: worker, .. }: Item) {
+        let entry = &mut self.entries[key];
+        entry.set_armed(false);
+        entry.set_worker(worker);
+        entry.set_rank(self.armed[worker as usize]);
     }
 
     /// Frees a job's record without moving it.

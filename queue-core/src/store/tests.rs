@@ -192,7 +192,7 @@ fn a_stale_lease_arms_nothing() {
 }
 
 #[test]
-fn jobs_that_are_handed_back_stand_in_push_order_before_all_others() {
+fn jobs_that_are_handed_back_stand_where_they_stood() {
     let mut bench = Bench::new();
     for _ in 0..8 {
         bench.push(When::Now);
@@ -219,6 +219,51 @@ fn a_job_with_a_high_number_keeps_its_place_when_it_is_handed_back() {
     assert_eq!(lease.id, JobId::new(2));
     let _ = bench.settle(lease, Settle::HandBack);
     assert_eq!(bench.drain(), [2, 1]);
+}
+
+#[test]
+fn a_retry_that_is_handed_back_does_not_overtake_what_stood_before_it() {
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        bench.push(When::Now);
+    }
+    // Job 1 fails and goes behind the others; all of them are claimed, the last with a deadline, and come back.
+    let lease = bench.claim(0);
+    let _ = bench.settle(lease, retry(When::Now));
+    let leases: Vec<_> = (0..3).map(|worker| bench.claim(worker)).collect();
+    bench.push(When::Now);
+    bench.store.arm(leases[2], bench.epoch + HOUR);
+    for lease in [1, 2, 0].map(|nth| leases[nth]) {
+        let _ = bench.settle(lease, Settle::HandBack);
+    }
+    assert_eq!(bench.drain(), [2, 3, 1, 4]);
+}
+
+#[test]
+fn what_timed_out_and_is_handed_back_keeps_its_place() {
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        bench.push(When::Now);
+    }
+    let (first, second) = (bench.claim(0), bench.claim(1));
+    bench.store.arm(second, bench.epoch + MS);
+    assert_eq!(bench.advance(MS + TICK), [Due::TimedOut { worker: 1 }]);
+    let _ = bench.settle(second, Settle::HandBack);
+    let _ = bench.settle(first, Settle::HandBack);
+    assert_eq!(bench.drain(), [1, 2, 3]);
+}
+
+#[test]
+fn an_armed_attempt_keeps_its_deadline_and_its_worker() {
+    let mut bench = Bench::new();
+    bench.push(When::Now);
+    let lease = bench.claim(3);
+    bench.store.arm(lease, bench.epoch + MS);
+    bench.store.arm(lease, bench.epoch + HOUR);
+    assert!(bench.store.take_over(lease, 4).is_none());
+    assert_eq!(bench.store.worker_of(lease.id), Some((3, lease)));
+    assert_eq!(bench.advance(MS + TICK), [Due::TimedOut { worker: 3 }]);
+    assert_eq!(bench.store.next_due(), None);
 }
 
 #[test]

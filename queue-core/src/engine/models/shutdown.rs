@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use shuttle::future::{block_on, yield_now};
 
-use super::{Log, World, check, end, log_jobs};
+use super::{Log, World, check, end, jobs, log_jobs};
 use crate::sync::thread;
-use crate::{Queue, ShutdownReport};
+use crate::{NewJob, Queue, ShutdownReport};
 
 /// Two threads push what is ready and what is delayed while the queue is shut down. Every job was given back to its push,
 /// has run, or is in the report, and in one of these only.
@@ -64,6 +64,40 @@ fn a_patient_shutdown_adds_up() {
 #[test]
 fn an_impatient_shutdown_adds_up() {
     check(|| adds_up(Duration::ZERO));
+}
+
+/// Once an attempt has been told to stop, nothing behind it in its batch begins: it is in the report.
+#[test]
+fn nothing_of_a_batch_begins_after_an_interruption() {
+    check(|| {
+        let world = World::new();
+        let queue = Queue::builder_on(world.clone()).workers(1).build();
+        let log = log_jobs(&queue);
+        let own = log.clone();
+        queue.register("stay", move |job| {
+            // It keeps its thread, so that its worker still has the batch in hand.
+            while !job.is_cancelled() {
+                thread::yield_now();
+            }
+            own.add(4);
+            async { Ok(()) }
+        });
+        let stay = NewJob::json("stay", &4).expect("a number is JSON");
+        let all = jobs([0]).into_iter().chain([stay]).chain(jobs(1..3));
+        queue.try_push_many(all).expect("there is room");
+        queue.start();
+        // The first job is a batch of its own, and the next one is of two.
+        block_on(log.reach(1));
+        let report = block_on(queue.shutdown(Duration::ZERO));
+        world.join();
+        let ran = log.all();
+        if ran.contains(&4) {
+            assert_eq!(ran.last(), Some(&4), "what began after it was not interrupted");
+        }
+        let mut all = [ran, numbers(&report)].concat();
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 4]);
+    });
 }
 
 /// All who shut down get the same report, and whoever runs the queue is let go.

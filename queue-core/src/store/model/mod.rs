@@ -44,12 +44,11 @@ struct ModelJob {
     attempt: u32,
     errors: usize,
     stage: Stage,
-    was_handed_back: bool,
 }
 
 #[derive(Debug, Default)]
 struct Model {
-    /// Jobs that wait or run. Ready ones of a level are in the order in which they will start.
+    /// Jobs that wait or run, in the order in which they became ready: those of a level start in it.
     jobs: Vec<ModelJob>,
     dead: Vec<ModelJob>,
     /// By level: how often in a row it was passed over while it had something ready.
@@ -86,7 +85,6 @@ impl Model {
     fn move_to_back(&mut self, position: usize) {
         let mut job = self.jobs.remove(position);
         job.stage = Stage::Ready;
-        job.was_handed_back = false;
         self.jobs.push(job);
     }
 
@@ -106,23 +104,14 @@ impl Model {
         }
         let position = self.ready(chosen)?;
         self.jobs[position].stage = Stage::Running(worker, None);
-        self.jobs[position].was_handed_back = false;
         let claimed = self.jobs[position].clone();
         self.forget_empty_levels();
         Some(claimed)
     }
 
+    /// Who runs keeps the place.
     fn hand_back(&mut self, position: usize) {
-        let mut job = self.jobs.remove(position);
-        job.stage = Stage::Ready;
-        job.was_handed_back = true;
-        // Before every ready job of its level, but for those that were handed back too and have a lower number.
-        let is_after = |other: &ModelJob| {
-            let precedes = other.was_handed_back && other.id < job.id;
-            other.level == job.level && other.stage == Stage::Ready && !precedes
-        };
-        let place = self.jobs.iter().position(is_after).unwrap_or(self.jobs.len());
-        self.jobs.insert(place, job);
+        self.jobs[position].stage = Stage::Ready;
     }
 
     fn deadline(&self, nanos: u64) -> Deadline {

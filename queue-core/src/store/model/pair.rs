@@ -101,15 +101,7 @@ impl Pair {
         self.next_id += 1;
         self.store.push(job(id, level, bytes), self.when(when));
         let stage = Stage::Ready;
-        self.model.jobs.push(ModelJob {
-            id,
-            level,
-            bytes,
-            attempt: 0,
-            errors: 0,
-            stage,
-            was_handed_back: false,
-        });
+        self.model.jobs.push(ModelJob { id, level, bytes, attempt: 0, errors: 0, stage });
         self.model.wait(self.model.jobs.len() - 1, when, self.now);
     }
 
@@ -129,23 +121,32 @@ impl Pair {
     fn take_over(&mut self, nth: usize, worker: u32) {
         let Some(lease) = pick(&self.held, nth) else { return };
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
+        let claim = self.store.take_over(lease, worker);
         // Only what has not begun is taken over, so it is not armed.
         if let Stage::Running(_, None) = self.model.jobs[position].stage {
-            let claim = self.store.take_over(lease, worker).expect("a held lease is current");
+            let claim = claim.expect("a held lease is current");
             assert_eq!((claim.lease, claim.payload.len()), (lease, self.model.jobs[position].bytes));
             self.model.jobs[position].stage = Stage::Running(worker, None);
+        } else {
+            assert!(claim.is_none(), "{lease:?} was taken over while it ran");
         }
     }
 
     fn arm(&mut self, nth: usize, timeout: u64) {
         let Some(lease) = pick(&self.held, nth) else { return };
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
-        // Workers arm an attempt once.
-        if let Stage::Running(worker, None) = self.model.jobs[position].stage {
-            let deadline = self.now.saturating_add(timeout);
-            self.store.arm(lease, self.instant(deadline));
-            self.model.jobs[position].stage = Stage::Running(worker, Some(self.model.deadline(deadline)));
+        let Stage::Running(worker, armed) = self.model.jobs[position].stage else {
+            panic!("a held job runs")
+        };
+        // A worker runs one attempt, so it has no other that is armed.
+        let has_armed = |job: &ModelJob| matches!(job.stage, Stage::Running(of, Some(_)) if of == worker);
+        if armed.is_none() && self.model.jobs.iter().any(has_armed) {
+            return;
         }
+        let deadline = self.now.saturating_add(timeout);
+        self.store.arm(lease, self.instant(deadline));
+        let armed = armed.unwrap_or_else(|| self.model.deadline(deadline));
+        self.model.jobs[position].stage = Stage::Running(worker, Some(armed));
     }
 
     fn settle(&mut self, nth: usize, how: How) {
