@@ -379,7 +379,7 @@ fn a_store_that_fails_gives_pushes_back_starts_nothing_and_heals() {
         let mut told = Vec::new();
         while let Some(event) = events.try_recv() {
             match event {
-                Event::StoreFailed { error } => told.push(error.starts_with("the disk is full")),
+                Event::StoreFailed { error } => told.push(error.starts_with("the store is full")),
                 Event::StoreRecovered => told.push(false),
                 _ => {}
             }

@@ -281,3 +281,63 @@ fn a_call_that_blocks_says_so() {
         let _ = front.queue.try_push("work", &());
     });
 }
+
+/// On real runtimes a thread of its own feeds a queue.
+mod on_threads {
+    use std::time::{Instant, SystemTime};
+
+    use queue_core::remote::Remote;
+    use queue_tests::{TestResult, TestRuntime, handler};
+
+    use super::*;
+
+    macro_rules! on_threads {
+        ($($feature:literal $name:ident: $runtime:ty),* $(,)?) => {$(
+            #[cfg(feature = $feature)]
+            #[test]
+            fn $name() {
+                queue_tests::run::<$runtime, _>(stringify!($name), jobs_go_through_a_store_that_two_queues_share);
+            }
+        )*};
+    }
+
+    on_threads! {
+        "tokio" tokio_multi: queue_tests::runtimes::TokioMulti,
+        "tokio" tokio_local: queue_tests::runtimes::TokioLocal,
+        "smol" smol_own: queue_tests::runtimes::SmolOwn,
+        "compio" compio: queue_tests::runtimes::Compio,
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "it is a store, not a queue")]
+    async fn jobs_go_through_a_store_that_two_queues_share<T: TestRuntime>(rt: T) -> TestResult {
+        let begun = Instant::now();
+        let server = Server::with_clock(move || (begun.elapsed(), SystemTime::now()));
+        let front = rt.build(rt.builder().remote(Remote::new(server.clone())));
+        let (ran, gate) = (Log::new(), Gate::new());
+        let back = rt.started(rt.builder().workers(2).remote(Remote::new(server.clone())), |queue| {
+            let (ran, gate) = (ran.clone(), gate.clone());
+            queue.register(
+                "work",
+                handler(move |job: Job| {
+                    let (ran, gate) = (ran.clone(), gate.clone());
+                    async move {
+                        ran.add(job.id);
+                        gate.pass().await;
+                        Ok(())
+                    }
+                }),
+            );
+        });
+        let first = front.push("work", &1).await?;
+        // It blocks this thread, and the feeder has its own.
+        let second = front.try_push("work", &2)?;
+        let third = back.push("work", &3).await?;
+        assert_eq!(ran.wait_for(2).await, [first, second]);
+        gate.open();
+        assert_eq!(ran.wait_for(3).await, [first, second, third]);
+        rt.until(|| server.is_empty()).await;
+        assert!(back.shutdown(LONG).await.is_clean());
+        assert!(front.shutdown(LONG).await.is_clean());
+        Ok(())
+    }
+}

@@ -2,7 +2,7 @@
 #![cfg(feature = "sim")]
 
 use queue_tests::workload::simulate;
-use queue_tests::{restarts, unwatched};
+use queue_tests::{fleet, restarts, unwatched};
 
 /// Says which seed fails, and why: `cargo run -p queue-tests --bin simulate -- --from SEED --seeds 1 --trace` prints its trace.
 #[test]
@@ -69,6 +69,16 @@ fn two_thousand_unwatched_seeds() {
 fn a_thousand_restarted_seeds() {
     for seed in 0..1000 {
         if let Err(failure) = restarts::simulate(seed) {
+            panic!("seed {seed} fails: {failure}");
+        }
+    }
+}
+
+/// Machines share a store, and are cut off, die and are shut down.
+#[test]
+fn a_thousand_fleets() {
+    for seed in 0..1000 {
+        if let Err(failure) = fleet::simulate(seed) {
             panic!("seed {seed} fails: {failure}");
         }
     }

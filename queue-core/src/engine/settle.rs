@@ -140,14 +140,18 @@ impl Channel {
             }
             Settled::Kept if core.is_remote() => {
                 // It waits there, and whoever is free next has it.
-                state.store.take(lease.id).into_iter().for_each(|remains| effects.drop_remains(remains));
+                if let Some(remains) = state.store.take(lease.id) {
+                    effects.drop_remains(remains);
+                }
                 state.kept += usize::from(state.phase != Phase::Open);
             }
             Settled::Kept if state.phase != Phase::Open => {
                 let taken = state.store.take(lease.id);
                 if state.phase == Phase::Closed {
                     // The report is made; the journal has the job.
-                    taken.into_iter().for_each(|remains| effects.drop_remains(remains));
+                    if let Some(remains) = taken {
+                        effects.drop_remains(remains);
+                    }
                 } else {
                     self.hand_back(core, state, taken.into_iter().collect(), effects);
                 }
