@@ -165,7 +165,7 @@ impl Feeder {
                 return Next::Over;
             }
             if !moved {
-                return Next::Wait(self.due());
+                return Next::Wait(self.due(now));
             }
         }
     }
@@ -453,10 +453,15 @@ impl Feeder {
         PushToken(u128::from(self.number) << 64 | u128::from(id.as_u64()))
     }
 
-    /// When there is something to do although nothing happens.
-    fn due(&self) -> Option<Instant> {
+    /// When there is something to do although nothing happens. What could have been done by `now` and was not waits for an
+    /// answer.
+    fn due(&self, now: Instant) -> Option<Instant> {
         let mut due: Option<Instant> = None;
-        let mut at = |instant: Instant| due = Some(due.map_or(instant, |known| known.min(instant)));
+        let mut at = |instant: Instant| {
+            if instant > now {
+                due = Some(due.map_or(instant, |known| known.min(instant)));
+            }
+        };
         let not_before = |instant: Instant| self.retry_at.map_or(instant, |retry| retry.max(instant));
         if let Some((since, until)) = self.hand.oldest() {
             at(until);

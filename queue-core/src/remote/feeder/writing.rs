@@ -31,6 +31,8 @@ struct Batch {
 enum Half<T> {
     Asked(Reply<Vec<T>>),
     Answered(Result<Vec<T>, StoreError>),
+    /// There was nothing to ask.
+    Nothing,
 }
 
 /// A push that is in doubt is tried this often before it goes back to who pushed it.
@@ -54,8 +56,8 @@ impl Writing {
 }
 
 impl<T> Half<T> {
-    fn nothing() -> Self {
-        Self::Answered(Ok(Vec::new()))
+    fn is_asked(&self) -> bool {
+        !matches!(self, Self::Nothing)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
@@ -69,7 +71,7 @@ impl<T> Half<T> {
     fn into_answer(self) -> Result<Vec<T>, StoreError> {
         match self {
             Self::Answered(answer) => answer,
-            Self::Asked(_) => Ok(Vec::new()),
+            Self::Asked(_) | Self::Nothing => Ok(Vec::new()),
         }
     }
 }
@@ -92,22 +94,22 @@ impl Feeder {
             }
             Some(batch) => {
                 let may_ask = self.retry_at.is_none_or(|at| at <= now);
-                if may_ask {
-                    let (changes, failures) = (std::mem::take(&mut batch.changes), batch.failures);
-                    self.send(changes, failures);
+                if !may_ask {
+                    return false;
                 }
-                may_ask
+                let (changes, failures) = (std::mem::take(&mut batch.changes), batch.failures);
+                self.send(changes, failures)
             }
             None if self.writing.fresh.is_empty() => false,
             None => {
                 let changes = std::mem::take(&mut self.writing.fresh);
-                self.send(changes, 0);
-                true
+                self.send(changes, 0)
             }
         }
     }
 
-    fn send(&mut self, changes: Vec<Change>, failures: u32) {
+    /// Sends changes. What asks the store nothing, and is only told of, is not told of during an outage: false.
+    fn send(&mut self, changes: Vec<Change>, failures: u32) -> bool {
         let (mut pushes, mut settlements) = (Vec::new(), Vec::new());
         for record in changes.iter().filter_map(Change::record) {
             if let Record::Pushed(job) = record {
@@ -118,18 +120,18 @@ impl Feeder {
                 settlements.push(Settlement { token, transition });
             }
         }
+        let is_sent = !(pushes.is_empty() && settlements.is_empty() && self.failures >= OUTAGE);
         let ended = settlements.iter().map(|settlement| settlement.token.id).collect();
-        let pushes = if pushes.is_empty() { Half::nothing() } else { Half::Asked(self.store.push(pushes)) };
-        let settles = if settlements.is_empty() {
-            Half::nothing()
-        } else {
-            Half::Asked(self.store.settle(settlements))
-        };
-        self.writing.batch = Some(Batch { changes, pushes, settles, ended, is_sent: true, failures });
+        let pushes = if pushes.is_empty() { Half::Nothing } else { Half::Asked(self.store.push(pushes)) };
+        let settles =
+            if settlements.is_empty() { Half::Nothing } else { Half::Asked(self.store.settle(settlements)) };
+        self.writing.batch = Some(Batch { changes, pushes, settles, ended, is_sent, failures });
+        is_sent
     }
 
     fn answered(&mut self, now: Instant, batch: Batch) {
         let Batch { changes, pushes, settles, ended, failures, .. } = batch;
+        let is_asked = pushes.is_asked() || settles.is_asked();
         let (pushes, settles) = (pushes.into_answer(), settles.into_answer());
         let error = pushes.as_ref().err().or(settles.as_ref().err()).cloned();
         let is_settled = settles.is_ok();
@@ -165,7 +167,9 @@ impl Feeder {
             self.ask(now);
         }
         let Some(error) = error else {
-            self.succeeded();
+            if is_asked {
+                self.succeeded();
+            }
             self.sink.written(done);
             return;
         };
@@ -184,8 +188,8 @@ impl Feeder {
         if !unpushed.is_empty() {
             self.writing.batch = Some(Batch {
                 changes: unpushed,
-                pushes: Half::nothing(),
-                settles: Half::nothing(),
+                pushes: Half::Nothing,
+                settles: Half::Nothing,
                 ended: Vec::new(),
                 is_sent: false,
                 failures,
