@@ -138,12 +138,10 @@ impl Channel {
                 effects.drop_dead(evicted);
             }
             Settled::Kept if state.phase != Phase::Open => {
-                let taken = state.store.take(lease.id);
-                if state.phase == Phase::Closed {
+                match state.store.take(lease.id) {
                     // The report is made; the journal has the job.
-                    taken.into_iter().for_each(|remains| effects.drop_remains(remains));
-                } else {
-                    self.hand_back(core, state, taken.into_iter().collect(), effects);
+                    Some(remains) if state.phase == Phase::Closed => effects.drop_remains(remains),
+                    taken => self.hand_back(core, state, taken.into_iter().collect(), effects),
                 }
             }
             Settled::Kept => self.publish(core, state, effects),
