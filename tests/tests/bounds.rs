@@ -5,12 +5,11 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use queue_core::{
-    AttemptError, AttemptTimedOut, BoxError, Builder, CancelAnswer, Cancelled, CustomPolicy, DeadJob,
-    DeadReason, DecodeError, EncodeError, Event, HandedBack, Handle, HandlerPanicked, Job, JobError, JobId,
-    JobInfo, LocalFuture, Name, NewJob, Outcome, Payload, Priority, Push, PushError, PushFuture, PushMany,
+    AttemptError, AttemptTimedOut, Builder, CancelAnswer, Cancelled, CustomPolicy, DeadJob, DeadReason,
+    DecodeError, EncodeError, Event, HandedBack, Handle, HandlerPanicked, Job, JobError, JobId, JobInfo,
+    LocalFuture, Name, NewJob, Outcome, Payload, Priority, Push, PushError, PushFuture, PushMany,
     PushManyError, Queue, QueueConfig, QueueCounts, RequeueError, RetryPolicy, Runtime, SendFuture,
     ShutdownReport, Subscription, Timekeeper, UnknownQueue, Worker,
 };
@@ -178,7 +177,7 @@ macro_rules! bounds_on {
             assert_eq!(send!(Worker<$runtime>), $workers);
             assert_eq!(send!(Timekeeper<$runtime>), $sleep);
             let queue = <$queue>::new();
-            assert_eq!(type_of(&queue.shutdown(Duration::ZERO)).is_send(), $sleep);
+            assert_eq!(type_of(&queue.shutdown(std::time::Duration::ZERO)).is_send(), $sleep);
             assert_eq!(type_of(&queue.run()).is_send(), $workers && $sleep);
         }
     };
@@ -206,6 +205,7 @@ bounds_on! {
 }
 
 /// The first example, word for word; only the `use` line differs.
+#[cfg(any(feature = "tokio", feature = "smol", feature = "compio"))]
 macro_rules! first_example {
     ($name:ident, $use:item) => {
         mod $name {
@@ -213,7 +213,7 @@ macro_rules! first_example {
 
             $use
 
-            pub(super) async fn run() -> Result<(), super::BoxError> {
+            pub(super) async fn run() -> Result<(), queue_core::BoxError> {
                 let queue = Queue::builder().workers(4).retry(RetryPolicy::exponential(3, Duration::from_secs(1))).build();
                 queue.register("send_email", |job: Job| async move {
                     let to: String = job.deserialize()?;
@@ -247,24 +247,24 @@ first_example! { example_on_compio, use queue_compio::{Job, Queue, RetryPolicy};
 
 #[cfg(feature = "tokio")]
 #[tokio::test]
-async fn the_first_example_runs_on_tokio() -> Result<(), BoxError> {
+async fn the_first_example_runs_on_tokio() -> Result<(), queue_core::BoxError> {
     example_on_tokio::run().await
 }
 
 #[cfg(feature = "tokio")]
 #[tokio::test]
-async fn the_first_example_runs_on_a_local_set() -> Result<(), BoxError> {
+async fn the_first_example_runs_on_a_local_set() -> Result<(), queue_core::BoxError> {
     tokio::task::LocalSet::new().run_until(example_on_a_local_set::run()).await
 }
 
 #[cfg(feature = "smol")]
 #[test]
-fn the_first_example_runs_on_smol() -> Result<(), BoxError> {
+fn the_first_example_runs_on_smol() -> Result<(), queue_core::BoxError> {
     smol::block_on(example_on_smol::run())
 }
 
 #[cfg(feature = "compio")]
 #[compio::test]
-async fn the_first_example_runs_on_compio() -> Result<(), BoxError> {
+async fn the_first_example_runs_on_compio() -> Result<(), queue_core::BoxError> {
     example_on_compio::run().await
 }

@@ -1,4 +1,5 @@
 //! Handlers that stay on their thread: they hold an `Rc` across an await, or a socket of compio's.
+#![cfg(any(feature = "tokio", feature = "smol", feature = "compio"))]
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,5 @@
 //! A short soak on every kind of runtime: `cargo run --release -p queue-tests --bin soak` goes on for longer.
+#![cfg(any(feature = "tokio", feature = "smol", feature = "compio"))]
 
 use queue_tests::TestRuntime;
 use queue_tests::soak::{Length, Soak};

@@ -1,4 +1,5 @@
 //! More than one thread: starts from many at once, handlers that block one of them, and thread-per-core on several.
+#![cfg(any(feature = "tokio", feature = "smol", feature = "compio"))]
 
 use std::collections::HashSet;
 use std::sync::{Arc, mpsc};

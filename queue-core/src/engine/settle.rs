@@ -146,14 +146,10 @@ impl Channel {
                 state.kept += usize::from(state.phase != Phase::Open);
             }
             Settled::Kept if state.phase != Phase::Open => {
-                let taken = state.store.take(lease.id);
-                if state.phase == Phase::Closed {
+                match state.store.take(lease.id) {
                     // The report is made; the journal has the job.
-                    if let Some(remains) = taken {
-                        effects.drop_remains(remains);
-                    }
-                } else {
-                    self.hand_back(core, state, taken.into_iter().collect(), effects);
+                    Some(remains) if state.phase == Phase::Closed => effects.drop_remains(remains),
+                    taken => self.hand_back(core, state, taken.into_iter().collect(), effects),
                 }
             }
             Settled::Kept => self.publish(core, state, effects),

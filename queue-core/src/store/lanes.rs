@@ -25,7 +25,7 @@ const LANES: usize = Priority::LEVELS;
 pub(crate) struct Lanes {
     /// Bit n: lane n has something in it.
     occupied: u16,
-    levels: [Lane; LANES],
+    by_level: [Lane; LANES],
     /// The rank of the next job that is taken for the first time.
     next_rank: u32,
 }
@@ -42,7 +42,7 @@ struct Lane {
 impl Lanes {
     pub(crate) fn new() -> Self {
         let lane = || Lane { returned: VecDeque::new(), head: NONE, tail: NONE, passed_over: 0 };
-        Self { occupied: 0, levels: std::array::from_fn(|_| lane()), next_rank: 0 }
+        Self { occupied: 0, by_level: std::array::from_fn(|_| lane()), next_rank: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -85,7 +85,7 @@ impl Lanes {
         } else {
             self.choose()
         };
-        let lane = &mut self.levels[chosen];
+        let lane = &mut self.by_level[chosen];
         lane.passed_over = 0;
         if let Some(key) = lane.returned.pop_front() {
             entries[key].set_returned(false);
@@ -104,7 +104,7 @@ impl Lanes {
         let lane = lane_of(key, entries);
         if entries[key].is_returned() {
             entries[key].set_returned(false);
-            self.levels[lane].returned.retain(|other| *other != key);
+            self.by_level[lane].returned.retain(|other| *other != key);
             self.leave(lane);
         } else {
             self.unlink(key, lane, entries);
@@ -117,11 +117,11 @@ impl Lanes {
         let waiting = (0..LANES).filter(move |lane| occupied & 1 << lane != 0);
         let aged = waiting
             .clone()
-            .filter(|lane| self.levels[*lane].passed_over >= PATIENCE)
-            .max_by_key(|lane| self.levels[*lane].passed_over);
+            .filter(|lane| self.by_level[*lane].passed_over >= PATIENCE)
+            .max_by_key(|lane| self.by_level[*lane].passed_over);
         let chosen = aged.unwrap_or(occupied.trailing_zeros() as usize);
         for lane in waiting.filter(|lane| *lane > chosen) {
-            let lane = &mut self.levels[lane];
+            let lane = &mut self.by_level[lane];
             lane.passed_over = lane.passed_over.saturating_add(1);
         }
         chosen
@@ -130,12 +130,12 @@ impl Lanes {
     fn enter(&mut self, key: u32, entries: &Slab<Entry>) -> &mut Lane {
         let lane = lane_of(key, entries);
         self.occupied |= 1 << lane;
-        &mut self.levels[lane]
+        &mut self.by_level[lane]
     }
 
     fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
         let (next, previous) = (entries[key].next(), entries[key].previous());
-        let ends = &mut self.levels[lane];
+        let ends = &mut self.by_level[lane];
         match previous {
             NONE => ends.head = next,
             previous => entries[previous].set_next(next),
@@ -149,7 +149,7 @@ impl Lanes {
 
     /// A job has left this lane, perhaps the last.
     fn leave(&mut self, number: usize) {
-        let lane = &mut self.levels[number];
+        let lane = &mut self.by_level[number];
         if lane.head == NONE && lane.returned.is_empty() {
             self.occupied &= !(1 << number);
             lane.passed_over = 0;

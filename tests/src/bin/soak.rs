@@ -9,7 +9,6 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, io};
 
-use queue_tests::runtimes::{self, TestRuntime};
 use queue_tests::soak::{Length, Memory, Progress, Soak, resident};
 
 struct Options {
@@ -54,16 +53,20 @@ type Flavour = (&'static str, usize, fn(Soak, &mut dyn FnMut(&Progress)) -> Resu
 
 const FLAVOURS: &[Flavour] = &[
     #[cfg(feature = "tokio")]
-    ("tokio", 0, soak::<runtimes::TokioMulti>),
+    ("tokio", 0, soak::<queue_tests::runtimes::TokioMulti>),
     #[cfg(feature = "tokio")]
-    ("tokio-local", 1, soak::<runtimes::TokioLocal>),
+    ("tokio-local", 1, soak::<queue_tests::runtimes::TokioLocal>),
     #[cfg(feature = "smol")]
-    ("smol", 0, soak::<runtimes::SmolOwn>),
+    ("smol", 0, soak::<queue_tests::runtimes::SmolOwn>),
     #[cfg(feature = "compio")]
-    ("compio", 1, soak::<runtimes::Compio>),
+    ("compio", 1, soak::<queue_tests::runtimes::Compio>),
 ];
 
-fn soak<T: TestRuntime>(soak: Soak, tell: &mut dyn FnMut(&Progress)) -> Result<Progress, String> {
+#[cfg(any(feature = "tokio", feature = "smol", feature = "compio"))]
+fn soak<T: queue_tests::TestRuntime>(
+    soak: Soak,
+    tell: &mut dyn FnMut(&Progress),
+) -> Result<Progress, String> {
     soak.run::<T>(tell)
 }
 
