@@ -44,15 +44,18 @@ impl Lanes {
 
     /// Appends a job to its lane.
     pub(crate) fn push_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
-        let lane = self.enter(key, entries);
+        let entry = &mut entries[key];
+        let lane = usize::from(entry.priority().level());
+        self.occupied |= 1 << lane;
+        let lane = &mut self.lanes[lane];
         let tail = std::mem::replace(&mut lane.tail, key);
+        entry.set_next(NONE);
+        entry.set_previous(tail);
         if tail == NONE {
             lane.head = key;
         } else {
             entries[tail].set_next(key);
         }
-        entries[key].set_previous(tail);
-        entries[key].set_next(NONE);
     }
 
     /// Puts a job that was interrupted back at the front of its lane. Several of them stand in push order there, whatever
@@ -122,8 +125,9 @@ impl Lanes {
     }
 
     fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
-        let (next, previous) = (entries[key].next(), entries[key].previous());
-        entries[key].set_returned(false);
+        let entry = &mut entries[key];
+        let (next, previous) = (entry.next(), entry.previous());
+        entry.set_returned(false);
         let ends = &mut self.lanes[lane];
         match previous {
             NONE => ends.head = next,
