@@ -47,13 +47,13 @@ pub(crate) use waiters::Ticket;
 use crate::event::{Event, Subscribers};
 use crate::job::{JobId, Name};
 use crate::journal::Journal;
-use crate::registry::{Kind, Registry};
+use crate::registry::{Kind, Kinds, Registry};
 use crate::runtime::Clock;
-use crate::sync::{AtomicU64, Ordering, RwLock};
+use crate::sync::{AtomicU64, Ordering};
 
 pub(crate) struct Core {
     channels: Box<[Channel]>,
-    registry: RwLock<Registry>,
+    kinds: Kinds,
     next_id: AtomicU64,
     pub(crate) board: Board,
     pub(crate) events: Subscribers,
@@ -80,7 +80,7 @@ impl Core {
         Self {
             board: Board::new(channels.len()),
             channels,
-            registry: RwLock::new(registry),
+            kinds: Kinds::new(registry),
             next_id: AtomicU64::new(1),
             events: Subscribers::default(),
             closing: Closing::default(),
@@ -116,16 +116,16 @@ impl Core {
 
     /// The kind's number and its channel; a kind that is not registered runs in the default one.
     pub(crate) fn find_kind(&self, name: &str) -> (Kind, usize) {
-        self.registry.read().find(name).unwrap_or((Kind::UNKNOWN, DEFAULT_CHANNEL))
+        self.kinds.find(name).unwrap_or((Kind::UNKNOWN, DEFAULT_CHANNEL))
     }
 
     pub(crate) fn add_kind(&self, name: &Name, channel: Option<usize>) -> Kind {
-        self.registry.write().add(name, channel, DEFAULT_CHANNEL)
+        self.kinds.add(name, channel, DEFAULT_CHANNEL)
     }
 
     /// The name of a registered kind.
     pub(crate) fn kind_name(&self, kind: Kind) -> Option<Name> {
-        self.registry.read().name(kind)
+        self.kinds.name(kind)
     }
 
     /// The next job's id. Taken under the channel's lock, so that ids grow along every lane.
