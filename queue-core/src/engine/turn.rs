@@ -247,7 +247,7 @@ impl Channel {
         } else {
             batch.appetite.min(state.store.counts().ready / state.seats.taken()).max(1)
         };
-        let mut claimed = 0;
+        let given_back = batch.claims.len();
         for _ in 0..share {
             let claim = state.store.claim(seat.worker).or_else(|| {
                 // Nothing waits; does a worker hold more than it runs?
@@ -259,10 +259,10 @@ impl Channel {
                 let kind = kind_name(core, claim.kind, claim.name.clone());
                 core.record(effects, || Event::Started(self.info(claim.lease.id, kind, claim.lease.attempt)));
             }
-            state.seats.lease(seat.worker, &claim);
             batch.claims.push_back(claim);
-            claimed += 1;
         }
+        let claimed = batch.claims.len() - given_back;
+        state.seats.lease(seat.worker, batch.claims.range(given_back..));
         batch.is_long = claimed > 1;
         claimed > 0
     }
