@@ -20,6 +20,7 @@ pub struct Operation {
 pub const OPERATIONS: &[Operation] = &[
     Operation { name: "push", prepare: nothing, finish: |bed, _| drop(push(bed, bed.jobs)) },
     Operation { name: "claim and settle", prepare: push, finish: |bed, _| bed.drain() },
+    Operation { name: "push, wake and run", prepare: nothing, finish: |bed, _| trickle(bed, bed.jobs) },
     Operation { name: "delayed insert", prepare: nothing, finish: |bed, _| drop(delay(bed, bed.jobs)) },
     Operation { name: "fire, claim and settle", prepare: delay, finish: |bed, _| bed.fire() },
     Operation { name: "cancel ready", prepare: push, finish: cancel },
@@ -99,6 +100,14 @@ const PAYLOAD: &(&str, u64) = &("user@example.com", 1_234);
 
 fn push(bed: &Bed, jobs: u64) -> Vec<JobId> {
     (0..jobs).map(|_| bed.queue.try_push("mail", PAYLOAD).expect("there is room")).collect()
+}
+
+/// Every job finds the worker idle.
+fn trickle(bed: &Bed, jobs: u64) {
+    for _ in 0..jobs {
+        bed.queue.try_push("mail", PAYLOAD).expect("there is room");
+        bed.runtime.run();
+    }
 }
 
 fn push_failing(bed: &Bed, jobs: u64) -> Vec<JobId> {

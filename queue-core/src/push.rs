@@ -13,6 +13,7 @@ use crate::engine::{Accepted, BatchItem, Core, Refusal, Submission, Ticket};
 use crate::job::{EncodeError, JobId, JobOptions, Name, NewJob, Priority};
 use crate::journal::{StoreError, block_on};
 use crate::payload::Payload;
+use crate::registry::Kind;
 use crate::retry::RetryPolicy;
 
 /// A job about to be pushed; made by [`Handle::push`](crate::Handle::push). Set its options, then await it.
@@ -315,6 +316,8 @@ struct Group {
     /// The first of its jobs that is not accepted.
     next: usize,
     end: usize,
+    /// Payload bytes of all of them.
+    bytes: usize,
     ticket: Option<Ticket>,
 }
 
@@ -346,11 +349,15 @@ impl BatchJob {
 }
 
 impl<'a> PushMany<'a> {
-    pub(crate) fn new(core: &'a Arc<Core>, new: Vec<NewJob>) -> Self {
+    pub(crate) fn new(core: &'a Arc<Core>, new: impl Iterator<Item = NewJob>) -> Self {
         let mut refused = None;
-        let mut jobs = Vec::with_capacity(new.len());
-        for (place, NewJob { kind, payload, options }) in new.into_iter().enumerate() {
-            let (number, home) = core.find_kind(&kind);
+        let mut jobs: Vec<BatchJob> = Vec::with_capacity(new.size_hint().0);
+        let mut last = (Kind::UNKNOWN, 0);
+        for (place, NewJob { kind, payload, options }) in new.enumerate() {
+            if jobs.last().is_none_or(|last| last.kind != kind) {
+                last = core.find_kind(&kind);
+            }
+            let (number, home) = last;
             let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
             if channel.is_none() {
                 refused.get_or_insert((place, Refused::UnknownQueue));
@@ -365,12 +372,27 @@ impl<'a> PushMany<'a> {
             let job = Submission { kind: number, payload, options };
             jobs.push(BatchJob { place, kind, channel, job, accepted: None });
         }
-        jobs.sort_by_key(|job| job.channel);
+        // To sort what is sorted allocates as much again, which cost more than the rest of this.
+        if !jobs.is_sorted_by_key(|job| job.channel) {
+            jobs.sort_by_key(|job| job.channel);
+        }
         let mut groups: Vec<Group> = Vec::new();
         for (place, job) in jobs.iter().enumerate() {
+            let bytes = job.job.payload.len();
             match groups.last_mut() {
-                Some(group) if group.channel == job.channel => group.end += 1,
-                _ => groups.push(Group { channel: job.channel, next: place, end: place + 1, ticket: None }),
+                Some(group) if group.channel == job.channel => {
+                    group.end += 1;
+                    group.bytes = group.bytes.saturating_add(bytes);
+                }
+                _ => {
+                    groups.push(Group {
+                        channel: job.channel,
+                        next: place,
+                        end: place + 1,
+                        bytes,
+                        ticket: None,
+                    });
+                }
             }
         }
         Self { core, jobs, groups, refused, is_pushed: false, written: 0 }
@@ -449,8 +471,12 @@ impl<'a> PushMany<'a> {
     }
 
     fn ids(&mut self) -> Vec<JobId> {
-        self.jobs.sort_by_key(|job| job.place);
-        self.jobs.iter().filter_map(BatchJob::id).collect()
+        if self.groups.len() > 1 {
+            self.jobs.sort_by_key(|job| job.place);
+        }
+        let mut ids = Vec::with_capacity(self.jobs.len());
+        ids.extend(self.jobs.iter().filter_map(BatchJob::id));
+        ids
     }
 
     /// `culprit`: the place of the job that `reason` is about.
@@ -499,7 +525,7 @@ impl Group {
             job,
             accepted,
         });
-        let pushed = core.channel(self.channel).push_batch(core, items);
+        let pushed = core.channel(self.channel).push_batch(core, items, self.bytes);
         self.next += rest.iter().take_while(|job| job.accepted.is_some()).count();
         pushed
     }

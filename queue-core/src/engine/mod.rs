@@ -133,6 +133,12 @@ impl Core {
         JobId::new(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The next so many jobs' ids.
+    fn next_ids(&self, jobs: usize) -> impl Iterator<Item = JobId> + use<> {
+        let first = self.next_id.fetch_add(jobs as u64, Ordering::Relaxed);
+        (first..).take(jobs).map(JobId::new)
+    }
+
     /// Records an event where it happens; the caller's [`Effects`] wake the subscribers. With a durable store it is
     /// published once that is written.
     fn record(&self, effects: &mut Effects, event: impl FnOnce() -> Event) {
