@@ -99,7 +99,15 @@ impl<'a> Push<'a> {
     }
 
     /// Where the job goes, unless something is wrong with it.
+    #[inline]
     fn valid_channel(&mut self) -> Result<usize, PushError> {
+        match self.channel {
+            Some(channel) if self.broken.is_none() && !self.core.is_durable() => Ok(channel),
+            _ => self.check(),
+        }
+    }
+
+    fn check(&mut self) -> Result<usize, PushError> {
         if let Some(source) = self.broken.take() {
             return Err(PushError::Encode(EncodeError { kind: (*self.kind).into(), source }));
         }
