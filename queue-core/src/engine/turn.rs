@@ -262,8 +262,11 @@ impl Channel {
             batch.claims.push_back(claim);
         }
         let claimed = batch.claims.len() - given_back;
-        state.seats.lease(seat.worker, batch.claims.range(given_back..));
         batch.is_long = claimed > 1;
-        claimed > 0
+        if claimed == 0 {
+            return false;
+        }
+        state.seats.lease(seat.worker, batch.claims.range(given_back..));
+        true
     }
 }

@@ -43,6 +43,7 @@ impl Lanes {
     }
 
     /// Appends a job to its lane.
+    #[inline]
     pub(crate) fn push_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
         let entry = &mut entries[key];
         let lane = usize::from(entry.priority().level());
@@ -81,6 +82,7 @@ impl Lanes {
     }
 
     /// Takes the job whose turn it is.
+    #[inline]
     pub(crate) fn pop(&mut self, entries: &mut Slab<Entry>) -> Option<u32> {
         if self.occupied == 0 {
             return None;
@@ -124,6 +126,7 @@ impl Lanes {
         &mut self.lanes[lane]
     }
 
+    #[inline]
     fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
         let entry = &mut entries[key];
         let (next, previous) = (entry.next(), entry.previous());

@@ -249,6 +249,7 @@ impl Store {
     }
 
     /// Takes the job whose turn it is, for `worker`.
+    #[inline]
     pub(crate) fn claim(&mut self, worker: u32) -> Option<Claim> {
         let key = self.lanes.pop(&mut self.entries)?;
         let entry = &mut self.entries[key];
@@ -287,6 +288,7 @@ impl Store {
     }
 
     /// Ends an attempt that succeeded: `settle` for the common case.
+    #[inline]
     pub(crate) fn complete(&mut self, lease: Lease) -> Result<Leftovers, Stale> {
         let entry = self.entries.get(lease.key).filter(|entry| entry.is_held_by(lease)).ok_or(Stale)?;
         if entry.is_armed() {
@@ -495,6 +497,7 @@ impl Store {
         }
     }
 
+    #[inline]
     fn enter(&mut self, key: u32, when: When) {
         let due = match when {
             When::Now => return self.lanes.push_back(key, &mut self.entries),
@@ -534,6 +537,7 @@ impl Store {
     }
 
     /// Frees a job's record without moving it.
+    #[inline]
     fn release(&mut self, key: u32) -> Leftovers {
         let entry = &mut self.entries[key];
         if let Some(log) = &mut self.log {

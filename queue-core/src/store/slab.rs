@@ -63,6 +63,7 @@ impl<T: Record, const BITS: u32> Slab<T, BITS> {
     }
 
     /// The record under a key that may be out of date.
+    #[inline]
     pub(crate) fn get(&self, key: u32) -> Option<&T> {
         self.chunks.get((key >> BITS) as usize)?.get(key as usize % Self::CHUNK)
     }
@@ -74,6 +75,7 @@ impl<T: Record, const BITS: u32> Slab<T, BITS> {
     }
 
     /// Frees a record from which everything worth keeping was taken.
+    #[inline]
     pub(crate) fn release(&mut self, key: u32) {
         let next = self.vacant;
         self[key].vacate(next);
