@@ -360,9 +360,10 @@ impl<'a> PushMany<'a> {
     pub(crate) fn new(core: &'a Arc<Core>, new: impl Iterator<Item = NewJob>) -> Self {
         let mut refused = None;
         let mut jobs: Vec<BatchJob> = Vec::with_capacity(new.size_hint().0);
+        let mut groups: Vec<Group> = Vec::new();
         let mut last = (Kind::UNKNOWN, 0);
         for (place, NewJob { kind, payload, options }) in new.enumerate() {
-            if jobs.last().is_none_or(|last| last.kind != kind) {
+            if jobs.last().is_none_or(|before| before.kind != kind) {
                 last = core.find_kind(&kind);
             }
             let (number, home) = last;
@@ -377,30 +378,16 @@ impl<'a> PushMany<'a> {
             if core.is_durable() && !options.is_storable() {
                 refused.get_or_insert((place, Refused::NotStorable));
             }
+            join(&mut groups, channel, payload.len());
             let job = Submission { kind: number, payload, options };
             jobs.push(BatchJob { place, kind, channel, job, accepted: None });
         }
-        // To sort what is sorted allocates as much again, which cost more than the rest of this.
-        if !jobs.is_sorted_by_key(|job| job.channel) {
+        // To sort what is sorted would allocate as much again.
+        if !groups.is_sorted_by(|one, next| one.channel < next.channel) {
             jobs.sort_by_key(|job| job.channel);
-        }
-        let mut groups: Vec<Group> = Vec::new();
-        for (place, job) in jobs.iter().enumerate() {
-            let bytes = job.job.payload.len();
-            match groups.last_mut() {
-                Some(group) if group.channel == job.channel => {
-                    group.end += 1;
-                    group.bytes = group.bytes.saturating_add(bytes);
-                }
-                _ => {
-                    groups.push(Group {
-                        channel: job.channel,
-                        next: place,
-                        end: place + 1,
-                        bytes,
-                        ticket: None,
-                    });
-                }
+            groups.clear();
+            for job in &jobs {
+                join(&mut groups, job.channel, job.job.payload.len());
             }
         }
         Self { core, jobs, groups, refused, is_pushed: false, written: 0 }
@@ -456,6 +443,9 @@ impl<'a> PushMany<'a> {
 
     /// Waits until those that were accepted are written, or could not be.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.core.is_durable() {
+            return Poll::Ready(());
+        }
         for job in &mut self.jobs[self.written..] {
             if let Some(Accepted::Once(receipt)) = &job.accepted {
                 match ready!(receipt.poll(cx)) {
@@ -524,6 +514,20 @@ impl Drop for PushMany<'_> {
     }
 }
 
+/// Counts the next job to the last group, or to one of its own.
+fn join(groups: &mut Vec<Group>, channel: usize, bytes: usize) {
+    match groups.last_mut() {
+        Some(group) if group.channel == channel => {
+            group.end += 1;
+            group.bytes = group.bytes.saturating_add(bytes);
+        }
+        last => {
+            let next = last.map_or(0, |group| group.end);
+            groups.push(Group { channel, next, end: next + 1, bytes, ticket: None });
+        }
+    }
+}
+
 impl Group {
     /// Pushes as far as there is room.
     fn push(&mut self, core: &Arc<Core>, jobs: &mut [BatchJob]) -> Result<(), Refusal> {
@@ -533,9 +537,9 @@ impl Group {
             job,
             accepted,
         });
-        let pushed = core.channel(self.channel).push_batch(core, items, self.bytes);
-        self.next += rest.iter().take_while(|job| job.accepted.is_some()).count();
-        pushed
+        let (pushed, answer) = core.channel(self.channel).push_batch(core, items, self.bytes);
+        self.next += pushed;
+        answer
     }
 
     /// Pushes all of them, waiting for room in turn: with a ticket, the next job waits in line, and the others go on after

@@ -103,16 +103,16 @@ impl Channel {
         });
     }
 
-    /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says what the first
-    /// one that was not accepted was refused for. No more than `bytes` are in their payloads.
+    /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says how many, and what
+    /// the first one that was not accepted was refused for. No more than `bytes` are in their payloads.
     pub(crate) fn push_batch<'a>(
         &self,
         core: &Core,
         jobs: impl ExactSizeIterator<Item = BatchItem<'a>>,
         bytes: usize,
-    ) -> Result<(), Refusal> {
+    ) -> (usize, Result<(), Refusal>) {
         self.with_inbox(core, |state, effects| {
-            let mut answer = Ok(());
+            let (mut pushed, mut answer) = (0, Ok(()));
             let before = state.store.counts().ready;
             // If all of them fit, nobody is asked again for each.
             let fit = !core.is_durable() && self.admit_all(state, jobs.len(), bytes);
@@ -120,6 +120,7 @@ impl Channel {
             for BatchItem { name, job, accepted } in jobs {
                 if let Some(id) = ids.as_mut().and_then(Iterator::next) {
                     *accepted = Some(Accepted::Now(self.insert(core, state, id, name, job, effects)));
+                    pushed += 1;
                     continue;
                 }
                 answer = self.admit(state, job.payload.len());
@@ -131,11 +132,12 @@ impl Channel {
                 } else {
                     Accepted::Now(self.insert(core, state, core.next_id(), name, job, effects))
                 });
+                pushed += 1;
             }
             let added = state.store.counts().ready - before;
             self.wake_workers(state, added, effects);
             self.publish(core, state, effects);
-            answer
+            (pushed, answer)
         })
     }
 
