@@ -141,14 +141,18 @@ impl Core {
 
     /// Records an event where it happens; the caller's [`Effects`] wake the subscribers. With a durable store it is
     /// published once that is written.
+    #[inline]
     fn record(&self, effects: &mut Effects, event: impl FnOnce() -> Event) {
-        if !self.events.any() {
-            return;
+        if self.events.any() {
+            self.record_seen(effects, event());
         }
+    }
+
+    fn record_seen(&self, effects: &mut Effects, event: Event) {
         if self.is_durable() {
-            effects.note(event());
+            effects.note(event);
         } else {
-            self.events.record(&event());
+            self.events.record(&event);
             effects.events = true;
         }
     }

@@ -107,8 +107,12 @@ impl Batch {
 
     /// Drops what was settled, or given back. Not under a lock.
     fn clean(&mut self, given_back: usize) {
-        for claim in self.claims.drain(..given_back) {
-            drop_claim(claim);
+        // Most often there is nothing of either, and to begin and end a drain takes 90 instructions.
+        if given_back > 0 {
+            self.claims.drain(..given_back).for_each(drop_claim);
+        }
+        if self.leftovers.is_empty() {
+            return;
         }
         for (payload, extras) in self.leftovers.drain(..) {
             drop(payload);
