@@ -66,8 +66,9 @@ pub struct Worker<R: Runtime> {
 /// What a worker has of a kind to itself.
 struct Own<M: Mode> {
     kind: Kind,
-    /// A copy: to share it would be to share its reference count.
+    /// From the second job on a copy: to share it would be to share its reference count.
     name: Name,
+    is_name_shared: bool,
     timeout: Option<Duration>,
     place: PlaceOf<M>,
 }
@@ -192,13 +193,21 @@ impl<R: Runtime> Worker<R> {
     /// Brings what there is for this kind to the front. False: it has no handler.
     fn is_at_hand(&mut self, kind: Kind) -> bool {
         match self.own.iter().position(|own| own.kind == kind) {
-            Some(0) => {}
-            Some(at) => self.own.swap(0, at),
+            Some(at) => {
+                if at > 0 {
+                    self.own.swap(0, at);
+                }
+                let own = &mut self.own[0];
+                if std::mem::take(&mut own.is_name_shared) {
+                    own.name = own.name.unshared();
+                }
+            }
             None => {
                 let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
                 let Some(handler) = handler else { return false };
                 let timeout = handler.timeout.or(self.core.channel(self.channel).config().timeout);
-                let own = Own { kind, name: handler.name.unshared(), timeout, place: (handler.seat)() };
+                let name = handler.name.clone();
+                let own = Own { kind, name, is_name_shared: true, timeout, place: (handler.seat)() };
                 if self.own.len() == OWN {
                     self.own.pop().into_iter().for_each(drop_quietly);
                 }

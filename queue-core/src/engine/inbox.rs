@@ -88,6 +88,9 @@ impl Inbox {
 
     /// Moves what is here to the store, for a caller that holds both locks.
     pub(super) fn collect(&self, letters: &mut Letters, store: &mut Store) {
+        if letters.entries.is_empty() {
+            return;
+        }
         let (jobs, bytes) = (letters.entries.len(), std::mem::take(&mut letters.bytes));
         for entry in letters.entries.drain(..) {
             store.push(entry, When::Now);
