@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use queue_core::{CancelAnswer, JobId, Queue, RetryPolicy};
+use queue_core::{CancelAnswer, JobId, Name, NewJob, Queue, RetryPolicy};
 
 use crate::manual::Manual;
 
@@ -19,7 +19,9 @@ pub struct Operation {
 /// Every operation that is counted.
 pub const OPERATIONS: &[Operation] = &[
     Operation { name: "push", prepare: nothing, finish: |bed, _| drop(push(bed, bed.jobs)) },
+    Operation { name: "push in batches", prepare: nothing, finish: |bed, _| push_many(bed, bed.jobs) },
     Operation { name: "claim and settle", prepare: push, finish: |bed, _| bed.drain() },
+    Operation { name: "push, wake and run", prepare: nothing, finish: |bed, _| trickle(bed, bed.jobs) },
     Operation { name: "delayed insert", prepare: nothing, finish: |bed, _| drop(delay(bed, bed.jobs)) },
     Operation { name: "fire, claim and settle", prepare: delay, finish: |bed, _| bed.fire() },
     Operation { name: "cancel ready", prepare: push, finish: cancel },
@@ -99,6 +101,25 @@ const PAYLOAD: &(&str, u64) = &("user@example.com", 1_234);
 
 fn push(bed: &Bed, jobs: u64) -> Vec<JobId> {
     (0..jobs).map(|_| bed.queue.try_push("mail", PAYLOAD).expect("there is room")).collect()
+}
+
+/// A thousand at a time, about, and what it takes to make them.
+fn push_many(bed: &Bed, jobs: u64) {
+    const BATCH: u64 = 1_024;
+    let kind = Name::from("mail");
+    for _ in 0..jobs / BATCH {
+        let batch = (0..BATCH).map(|_| NewJob::json(kind.clone(), PAYLOAD).expect("it is plain data"));
+        let ids = bed.queue.try_push_many(batch).expect("there is room");
+        assert_eq!(ids.len() as u64, BATCH);
+    }
+}
+
+/// Every job finds the worker idle.
+fn trickle(bed: &Bed, jobs: u64) {
+    for _ in 0..jobs {
+        bed.queue.try_push("mail", PAYLOAD).expect("there is room");
+        bed.runtime.run();
+    }
 }
 
 fn push_failing(bed: &Bed, jobs: u64) -> Vec<JobId> {

@@ -134,7 +134,7 @@ impl Handle {
     where
         I: IntoIterator<Item = NewJob>,
     {
-        PushMany::new(&self.core, jobs.into_iter().collect())
+        PushMany::new(&self.core, jobs.into_iter())
     }
 
     /// Pushes as many of these jobs as there is room for now: the first ones of those that go to each named queue.

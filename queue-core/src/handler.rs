@@ -6,9 +6,8 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
-
-use futures_util::TryFutureExt;
 
 use crate::job::{Job, Name};
 use crate::outcome::{BoxError, IntoOutcome, Outcome};
@@ -40,7 +39,9 @@ pub trait Mode: Accepts<SendFuture, Outcome> + sealed::Mode {}
 )]
 pub trait Accepts<F, T>: sealed::Mode {
     #[doc(hidden)]
-    fn erase(future: F) -> <Self as sealed::Mode>::Future;
+    fn seat<H>(handler: Arc<H>) -> <Self as sealed::Mode>::Place
+    where
+        H: Fn(Job) -> F + Send + Sync + 'static;
 }
 
 /// Tasks may move between threads: handler futures must be `Send`.
@@ -59,8 +60,11 @@ where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
     T: IntoOutcome + 'static,
 {
-    fn erase(future: F) -> SendFuture {
-        Box::pin(future.map_ok(IntoOutcome::into_outcome))
+    fn seat<H>(handler: Arc<H>) -> Box<dyn Place + Send>
+    where
+        H: Fn(Job) -> F + Send + Sync + 'static,
+    {
+        Box::new(Kept { handler, future: Box::pin(None) })
     }
 }
 
@@ -69,24 +73,45 @@ where
     F: Future<Output = Result<T, BoxError>> + 'static,
     T: IntoOutcome + 'static,
 {
-    fn erase(future: F) -> LocalFuture {
-        Box::pin(future.map_ok(IntoOutcome::into_outcome))
+    fn seat<H>(handler: Arc<H>) -> Box<dyn Place>
+    where
+        H: Fn(Job) -> F + Send + Sync + 'static,
+    {
+        Box::new(Kept { handler, future: Box::pin(None) })
     }
 }
 
 pub(crate) mod sealed {
-    use super::{HandlerResult, LocalFuture, LocalMode, SendFuture, SendMode, ThreadId};
+    use std::task::{Context, Poll};
+
+    use super::{HandlerResult, LocalMode, SendMode, ThreadId};
+    use crate::job::Job;
     use crate::sync::thread;
 
     pub trait Mode: 'static {
-        type Future: Future<Output = HandlerResult> + Unpin + 'static;
+        type Place: Place + 'static;
 
         /// Where the workers that are started now will run: on this thread, or anywhere.
         fn scope() -> Option<ThreadId>;
     }
 
+    /// Where a worker runs the attempts of one handler, one after another. Their futures are all of one size, so they take turns
+    /// in one box: to allocate one for each was 140 instructions, and the allocator the one thing that workers shared.
+    ///
+    /// Whatever is called here may panic. Then [`clear`](Self::clear) it, which may panic, too, but only once.
+    pub trait Place {
+        /// Calls the handler and polls its future. An answer is in `answer` even if the future then panics as it is dropped.
+        fn start(&mut self, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>);
+
+        /// Polls the future again. It stays here, whatever it answers.
+        fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandlerResult>;
+
+        /// Drops the future, if there is one.
+        fn clear(&mut self);
+    }
+
     impl Mode for SendMode {
-        type Future = SendFuture;
+        type Place = Box<dyn Place + Send>;
 
         fn scope() -> Option<ThreadId> {
             None
@@ -94,7 +119,7 @@ pub(crate) mod sealed {
     }
 
     impl Mode for LocalMode {
-        type Future = LocalFuture;
+        type Place = Box<dyn Place>;
 
         fn scope() -> Option<ThreadId> {
             Some(thread::current().id())
@@ -102,16 +127,62 @@ pub(crate) mod sealed {
     }
 }
 
-pub(crate) type FutureOf<M> = <M as sealed::Mode>::Future;
+impl<P: Place + ?Sized> Place for Box<P> {
+    fn start(&mut self, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
+        (**self).start(job, cx, answer);
+    }
 
-type HandlerFn<M> = dyn Fn(Job) -> FutureOf<M> + Send + Sync;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        (**self).poll(cx)
+    }
+
+    fn clear(&mut self) {
+        (**self).clear();
+    }
+}
+
+struct Kept<H, F> {
+    handler: Arc<H>,
+    future: Pin<Box<Option<F>>>,
+}
+
+impl<H, F, T> Place for Kept<H, F>
+where
+    H: Fn(Job) -> F,
+    F: Future<Output = Result<T, BoxError>>,
+    T: IntoOutcome,
+{
+    fn start(&mut self, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
+        self.future.set(Some((self.handler)(job)));
+        *answer = self.poll(cx);
+        if answer.is_ready() {
+            self.future.set(None);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        let Some(future) = self.future.as_mut().as_pin_mut() else { return Poll::Pending };
+        future.poll(cx).map_ok(IntoOutcome::into_outcome)
+    }
+
+    fn clear(&mut self) {
+        self.future.set(None);
+    }
+}
+
+pub(crate) use sealed::Place;
+
+pub(crate) type PlaceOf<M> = <M as sealed::Mode>::Place;
+
+type Seating<M> = dyn Fn() -> PlaceOf<M> + Send + Sync;
 
 /// A handler and what is particular to its kind.
 pub(crate) struct Handler<M: Mode> {
     pub(crate) name: Name,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) run: Box<HandlerFn<M>>,
+    /// Makes a place to run it in.
+    pub(crate) seat: Box<Seating<M>>,
 }
 
 /// All handlers of a queue, by number of their kind.

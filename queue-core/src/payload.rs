@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -53,10 +54,16 @@ impl Payload {
     where
         T: Serialize + ?Sized,
     {
-        with_scratch(|scratch| {
-            serde_json::to_writer(&mut *scratch, value)?;
-            Ok(Self::from(&scratch[..]))
-        })
+        let mut encoder = Encoder { len: 0, bytes: [0; INLINE], scratch: None };
+        let written = serde_json::to_writer(&mut encoder, value);
+        let payload = match &encoder.scratch {
+            None => Self(Repr::Inline { len: encoder.len, bytes: encoder.bytes }),
+            Some(scratch) => Self(Repr::Shared(scratch[..].into())),
+        };
+        if let Some(scratch) = encoder.scratch.filter(|scratch| scratch.capacity() <= SCRATCH_KEPT) {
+            SCRATCH.set(scratch);
+        }
+        written.map(|()| payload)
     }
 
     /// Takes what must be freed, and leaves an empty payload in its place; one without stays.
@@ -86,7 +93,11 @@ impl Payload {
 
     /// How many bytes it has, wherever they are.
     pub(crate) fn size(&self) -> usize {
-        if let Repr::Absent { len } = self.0 { len } else { self.len() }
+        match &self.0 {
+            Repr::Inline { len, .. } => usize::from(*len),
+            Repr::Shared(bytes) => bytes.len(),
+            Repr::Absent { len } => *len,
+        }
     }
 
     pub(crate) fn empty() -> Self {
@@ -101,21 +112,61 @@ thread_local! {
 /// A buffer that outgrew this is freed instead of kept: one huge payload must not pin memory on a thread.
 const SCRATCH_KEPT: usize = 64 * 1024;
 
-/// Lends the thread's encode buffer. It is taken out of its cell meanwhile, so a `Serialize`
-/// implementation that pushes a job of its own simply works with a fresh one.
-fn with_scratch<R>(encode: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut scratch = SCRATCH.take();
-    scratch.clear();
-    let result = encode(&mut scratch);
-    if scratch.capacity() <= SCRATCH_KEPT {
-        SCRATCH.set(scratch);
+/// Writes into what becomes the payload, and what does not fit there into the thread's encode buffer. That is taken out of
+/// its cell meanwhile, so a `Serialize` implementation that pushes a job of its own simply works with a fresh one.
+struct Encoder {
+    len: u8,
+    bytes: [u8; INLINE],
+    /// All of it, once it has outgrown `bytes`.
+    scratch: Option<Vec<u8>>,
+}
+
+impl Encoder {
+    #[cold]
+    fn outgrow(&mut self, more: &[u8]) {
+        let scratch = self.scratch.get_or_insert_with(|| {
+            let mut scratch = SCRATCH.take();
+            scratch.clear();
+            scratch.extend_from_slice(&self.bytes[..usize::from(self.len)]);
+            // Nothing fits in there any more.
+            self.len = u8::MAX;
+            scratch
+        });
+        scratch.extend_from_slice(more);
     }
-    result
+}
+
+impl io::Write for Encoder {
+    #[inline]
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        self.write_all(more)?;
+        Ok(more.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, more: &[u8]) -> io::Result<()> {
+        let len = usize::from(self.len);
+        match self.bytes.get_mut(len..len + more.len()) {
+            Some(room) => {
+                room.copy_from_slice(more);
+                #[expect(clippy::cast_possible_truncation, reason = "the room ends at 54")]
+                let len = (len + more.len()) as u8;
+                self.len = len;
+            }
+            None => self.outgrow(more),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Deref for Payload {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Repr::Inline { len, bytes } => &bytes[..usize::from(*len)],
@@ -198,6 +249,16 @@ mod tests {
             assert_eq!(matches!(payload.0, Repr::Inline { .. }), len <= INLINE, "{len} bytes");
         }
         assert_eq!(size_of::<Payload>(), 56);
+    }
+
+    #[test]
+    fn json_of_every_length_is_what_serde_writes() {
+        for len in 0..200 {
+            let value = ("x".repeat(len), [len; 5], "\n");
+            let payload = Payload::json(&value).unwrap();
+            assert_eq!(&payload[..], serde_json::to_vec(&value).unwrap());
+            assert_eq!(matches!(payload.0, Repr::Inline { .. }), payload.len() <= INLINE);
+        }
     }
 
     #[test]

@@ -41,6 +41,21 @@ const RUN_SHIFT: u32 = WITHDRAWN_SHIFT + 16;
 #[derive(Debug)]
 pub(crate) struct Progress(AtomicU64);
 
+/// The progress of a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View(u64);
+
+impl View {
+    pub(crate) fn run(self) -> u64 {
+        run_of(self.0)
+    }
+
+    /// Whether a run of this batch was withdrawn.
+    pub(crate) fn is_withdrawn(self, run: u64) -> bool {
+        self.0 & mark_of(run) != 0
+    }
+}
+
 /// What [`Progress::advance`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Advanced {
@@ -58,6 +73,12 @@ impl Progress {
     /// The current run.
     pub(crate) fn run(&self) -> u64 {
         run_of(self.0.load(Ordering::Acquire))
+    }
+
+    /// How things stand at this moment. Whoever holds the channel's lock knows that nothing is withdrawn meanwhile; only
+    /// the worker knows that nothing else changes either.
+    pub(crate) fn view(&self) -> View {
+        View(self.0.load(Ordering::Acquire))
     }
 
     /// Ends the current run and goes to the next one of the batch. For the worker only.
@@ -81,11 +102,6 @@ impl Progress {
     pub(crate) fn withdraw(&self, run: u64) -> bool {
         let withdraw = |word| (run_of(word) < run).then_some(word | mark_of(run));
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, withdraw).is_ok()
-    }
-
-    /// Whether a run of this batch was withdrawn. Ask under the channel's lock.
-    pub(crate) fn is_withdrawn(&self, run: u64) -> bool {
-        self.0.load(Ordering::Acquire) & mark_of(run) != 0
     }
 
     /// Sets a signal if `run` is the current one. Call it under the channel's lock.

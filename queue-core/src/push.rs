@@ -13,6 +13,7 @@ use crate::engine::{Accepted, BatchItem, Core, Refusal, Submission, Ticket};
 use crate::job::{EncodeError, JobId, JobOptions, Name, NewJob, Priority};
 use crate::journal::{StoreError, block_on};
 use crate::payload::Payload;
+use crate::registry::Kind;
 use crate::retry::RetryPolicy;
 
 /// A job about to be pushed; made by [`Handle::push`](crate::Handle::push). Set its options, then await it.
@@ -98,7 +99,15 @@ impl<'a> Push<'a> {
     }
 
     /// Where the job goes, unless something is wrong with it.
+    #[inline]
     fn valid_channel(&mut self) -> Result<usize, PushError> {
+        match self.channel {
+            Some(channel) if self.broken.is_none() && !self.core.is_durable() => Ok(channel),
+            _ => self.check(),
+        }
+    }
+
+    fn check(&mut self) -> Result<usize, PushError> {
         if let Some(source) = self.broken.take() {
             return Err(PushError::Encode(EncodeError { kind: (*self.kind).into(), source }));
         }
@@ -315,6 +324,8 @@ struct Group {
     /// The first of its jobs that is not accepted.
     next: usize,
     end: usize,
+    /// Payload bytes of all of them.
+    bytes: usize,
     ticket: Option<Ticket>,
 }
 
@@ -346,11 +357,16 @@ impl BatchJob {
 }
 
 impl<'a> PushMany<'a> {
-    pub(crate) fn new(core: &'a Arc<Core>, new: Vec<NewJob>) -> Self {
+    pub(crate) fn new(core: &'a Arc<Core>, new: impl Iterator<Item = NewJob>) -> Self {
         let mut refused = None;
-        let mut jobs = Vec::with_capacity(new.len());
-        for (place, NewJob { kind, payload, options }) in new.into_iter().enumerate() {
-            let (number, home) = core.find_kind(&kind);
+        let mut jobs: Vec<BatchJob> = Vec::with_capacity(new.size_hint().0);
+        let mut groups: Vec<Group> = Vec::new();
+        let mut last = (Kind::UNKNOWN, 0);
+        for (place, NewJob { kind, payload, options }) in new.enumerate() {
+            if jobs.last().is_none_or(|before| before.kind != kind) {
+                last = core.find_kind(&kind);
+            }
+            let (number, home) = last;
             let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
             if channel.is_none() {
                 refused.get_or_insert((place, Refused::UnknownQueue));
@@ -362,15 +378,16 @@ impl<'a> PushMany<'a> {
             if core.is_durable() && !options.is_storable() {
                 refused.get_or_insert((place, Refused::NotStorable));
             }
+            join(&mut groups, channel, payload.len());
             let job = Submission { kind: number, payload, options };
             jobs.push(BatchJob { place, kind, channel, job, accepted: None });
         }
-        jobs.sort_by_key(|job| job.channel);
-        let mut groups: Vec<Group> = Vec::new();
-        for (place, job) in jobs.iter().enumerate() {
-            match groups.last_mut() {
-                Some(group) if group.channel == job.channel => group.end += 1,
-                _ => groups.push(Group { channel: job.channel, next: place, end: place + 1, ticket: None }),
+        // To sort what is sorted would allocate as much again.
+        if !groups.is_sorted_by(|one, next| one.channel < next.channel) {
+            jobs.sort_by_key(|job| job.channel);
+            groups.clear();
+            for job in &jobs {
+                join(&mut groups, job.channel, job.job.payload.len());
             }
         }
         Self { core, jobs, groups, refused, is_pushed: false, written: 0 }
@@ -426,6 +443,9 @@ impl<'a> PushMany<'a> {
 
     /// Waits until those that were accepted are written, or could not be.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.core.is_durable() {
+            return Poll::Ready(());
+        }
         for job in &mut self.jobs[self.written..] {
             if let Some(Accepted::Once(receipt)) = &job.accepted {
                 match ready!(receipt.poll(cx)) {
@@ -449,8 +469,12 @@ impl<'a> PushMany<'a> {
     }
 
     fn ids(&mut self) -> Vec<JobId> {
-        self.jobs.sort_by_key(|job| job.place);
-        self.jobs.iter().filter_map(BatchJob::id).collect()
+        if self.groups.len() > 1 {
+            self.jobs.sort_by_key(|job| job.place);
+        }
+        let mut ids = Vec::with_capacity(self.jobs.len());
+        ids.extend(self.jobs.iter().filter_map(BatchJob::id));
+        ids
     }
 
     /// `culprit`: the place of the job that `reason` is about.
@@ -490,6 +514,20 @@ impl Drop for PushMany<'_> {
     }
 }
 
+/// Counts the next job to the last group, or to one of its own.
+fn join(groups: &mut Vec<Group>, channel: usize, bytes: usize) {
+    match groups.last_mut() {
+        Some(group) if group.channel == channel => {
+            group.end += 1;
+            group.bytes = group.bytes.saturating_add(bytes);
+        }
+        last => {
+            let next = last.map_or(0, |group| group.end);
+            groups.push(Group { channel, next, end: next + 1, bytes, ticket: None });
+        }
+    }
+}
+
 impl Group {
     /// Pushes as far as there is room.
     fn push(&mut self, core: &Arc<Core>, jobs: &mut [BatchJob]) -> Result<(), Refusal> {
@@ -499,9 +537,9 @@ impl Group {
             job,
             accepted,
         });
-        let pushed = core.channel(self.channel).push_batch(core, items);
-        self.next += rest.iter().take_while(|job| job.accepted.is_some()).count();
-        pushed
+        let (pushed, answer) = core.channel(self.channel).push_batch(core, items, self.bytes);
+        self.next += pushed;
+        answer
     }
 
     /// Pushes all of them, waiting for room in turn: with a ticket, the next job waits in line, and the others go on after

@@ -189,8 +189,9 @@ impl<R: Runtime> Queue<R> {
         R::Mode: Accepts<F, T>,
     {
         let kind = self.core().add_kind(&name, queue);
-        let run = Box::new(move |job| <R::Mode as Accepts<F, T>>::erase(handler(job)));
-        drop_quietly(self.handlers.set(kind, Handler { name, retry, timeout, run }));
+        let handler = Arc::new(handler);
+        let seat = Box::new(move || <R::Mode as Accepts<F, T>>::seat(handler.clone()));
+        drop_quietly(self.handlers.set(kind, Handler { name, retry, timeout, seat }));
         if self.core().closing.is_closed() {
             // Nobody will run it, so nobody should keep what it captured.
             drop_snapshot(self.handlers.clear());

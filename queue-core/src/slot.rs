@@ -29,11 +29,13 @@ impl Slot {
     }
 
     /// The attempt that starts now. For the worker only.
+    #[inline]
     pub(crate) fn attempt(self: &Arc<Self>) -> Attempt {
         Attempt { slot: self.clone(), run: self.progress.run() }
     }
 
     /// Goes on to the next run of the batch, unless that was withdrawn. For the worker only, not under a lock.
+    #[inline]
     pub(crate) fn advance(&self) -> bool {
         let advanced = self.progress.advance();
         if advanced.was_watched {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::current::{self, Polling};
 use crate::dead::DeadReason;
 use crate::engine::{Batch, Channel, Core, Ending, PayloadReceipt, Seat, Turn, drop_claim};
-use crate::handler::{FutureOf, Handler, HandlerResult, Handlers, Mode, Snapshot, drop_snapshot};
+use crate::handler::{HandlerResult, Handlers, Mode, Place, PlaceOf, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
 use crate::journal::{StoreError, StoreFault};
 use crate::outcome::{AttemptTimedOut, Outcome};
@@ -53,16 +53,28 @@ pub struct Worker<R: Runtime> {
     handlers: Arc<Handlers<R::Mode>>,
     table: Snapshot<R::Mode>,
     version: Option<u64>,
-    /// This worker's own copies of the kinds' names: to share them would be to share their reference counts.
-    names: Vec<Option<Name>>,
+    /// What this worker has of the kinds it ran last, the latest first.
+    own: Vec<Own<R::Mode>>,
     random: fastrand::Rng,
     batch: Batch,
     /// A claimed job whose payload is not here yet.
     loading: Option<(Claim, PayloadReceipt)>,
+    /// The job whose handler waits in the first place.
     running: Option<Running>,
-    /// The running job's handler.
-    future: Option<FutureOf<R::Mode>>,
 }
+
+/// What a worker has of a kind to itself.
+struct Own<M: Mode> {
+    kind: Kind,
+    /// From the second job on a copy: to share it would be to share its reference count.
+    name: Name,
+    is_name_shared: bool,
+    timeout: Option<Duration>,
+    place: PlaceOf<M>,
+}
+
+/// Of so many kinds.
+const OWN: usize = 8;
 
 /// A claimed job, apart from the future of its handler.
 struct Running {
@@ -86,12 +98,11 @@ impl<R: Runtime> Worker<R> {
             handlers,
             table: Snapshot::<R::Mode>::default(),
             version: None,
-            names: Vec::new(),
+            own: Vec::new(),
             random,
             batch: Batch::new(),
             loading: None,
             running: None,
-            future: None,
         }
     }
 
@@ -140,15 +151,15 @@ impl<R: Runtime> Worker<R> {
         let Claim { lease, kind, priority, payload, name, overrides } = claim;
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
-        let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
+        if !self.is_at_hand(kind) {
             let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
             return Poll::Ready(Some(self.no_handler(name)));
-        };
-        let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout);
-        let timeout = timeout.or(handler.timeout).or(self.core.channel(self.channel).config().timeout);
+        }
+        let own = &mut self.own[0];
+        let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout).or(own.timeout);
         let deadline = timeout.and_then(|timeout| self.core.now().checked_add(timeout));
         let job = Job {
-            name: own_name(&mut self.names, kind, handler),
+            name: own.name.clone(),
             attempt: lease.attempt,
             id: lease.id,
             priority,
@@ -164,26 +175,54 @@ impl<R: Runtime> Worker<R> {
             return Poll::Ready(Some(self.judge(running, Err(error.into()))));
         }
         current::enter(&self.core, lease.id);
-        let mut future = None;
-        let polled = span.in_scope(|| first_poll(handler, job, &mut future, cx));
+        let polled = span.in_scope(|| first_poll(&mut own.place, job, cx));
+        if let (Poll::Ready(Ok(Outcome::Done)), None) = (&polled, &overrides) {
+            current::leave();
+            return Poll::Ready(Some(Ending::Done));
+        }
         let running = Running { lease, kind, overrides, timeout, deadline, span };
         match polled {
             Poll::Ready(result) => Poll::Ready(Some(self.judge(running, result))),
             Poll::Pending => {
                 self.running = Some(running);
-                self.future = future;
                 self.wait(cx)
             }
         }
     }
 
+    /// Brings what there is for this kind to the front. False: it has no handler.
+    fn is_at_hand(&mut self, kind: Kind) -> bool {
+        if let Some(at) = self.own.iter().position(|own| own.kind == kind) {
+            if at > 0 {
+                self.own.swap(0, at);
+            }
+            let own = &mut self.own[0];
+            if std::mem::take(&mut own.is_name_shared) {
+                own.name = own.name.unshared();
+            }
+            return true;
+        }
+        let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
+        let Some(handler) = handler else { return false };
+        let timeout = handler.timeout.or(self.core.channel(self.channel).config().timeout);
+        let name = handler.name.clone();
+        let own = Own { kind, name, is_name_shared: true, timeout, place: (handler.seat)() };
+        if self.own.len() == OWN {
+            self.own.pop().into_iter().for_each(drop_quietly);
+        }
+        self.own.push(own);
+        let last = self.own.len() - 1;
+        self.own.swap(0, last);
+        true
+    }
+
     /// Polls the handler's future again.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let (Some(running), Some(future)) = (&mut self.running, &mut self.future) else {
+        let (Some(running), Some(own)) = (&mut self.running, self.own.first_mut()) else {
             return self.poll_loading(cx);
         };
         current::enter(&self.core, running.lease.id);
-        let polled = running.span.in_scope(|| catch(|| Pin::new(&mut *future).poll(cx)));
+        let polled = running.span.in_scope(|| catch(|| own.place.poll(cx)));
         match polled {
             Ok(Poll::Ready(result)) => Poll::Ready(self.end(result)),
             Err(panicked) => Poll::Ready(self.end(Err(panicked.into()))),
@@ -215,9 +254,9 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn drop_future(&mut self) {
-        if let (Some(running), Some(future)) = (&self.running, self.future.take()) {
+        if let (Some(running), Some(own)) = (&self.running, self.own.first_mut()) {
             current::enter(&self.core, running.lease.id);
-            running.span.in_scope(|| drop_quietly(future));
+            running.span.in_scope(|| clear(&mut own.place));
         }
     }
 
@@ -246,7 +285,7 @@ impl<R: Runtime> Worker<R> {
             span.failed(error);
         }
         let delay = verdict.delay();
-        let name = self.names.get(kind.index() as usize).cloned().flatten().unwrap_or_else(|| "".into());
+        let name = handler.map_or_else(|| "".into(), |handler| handler.name.clone());
         let settle = verdict.into_settle(name, &self.core);
         if overrides.is_some() {
             drop_quietly(overrides);
@@ -283,45 +322,32 @@ impl<R: Runtime> Worker<R> {
     fn refresh_table(&mut self) {
         let version = self.handlers.version();
         if self.version != Some(version) {
+            self.own.drain(..).for_each(drop_quietly);
             drop_snapshot(std::mem::replace(&mut self.table, self.handlers.snapshot()));
             self.version = Some(version);
         }
     }
 }
 
-/// Calls a handler and polls its future, which is put into `future` and stays there if it has to wait. All of it is under
-/// one catch: that, and what would be moved between several, is a good part of what an empty job costs.
-fn first_poll<M: Mode>(
-    handler: &Handler<M>,
-    job: Job,
-    future: &mut Option<FutureOf<M>>,
-    cx: &mut Context<'_>,
-) -> Poll<HandlerResult> {
+/// Calls a handler and polls its future, which stays in its place if it has to wait. All of it is under one catch: that, and
+/// what would be moved between several, is a good part of what an empty job costs.
+fn first_poll(place: &mut impl Place, job: Job, cx: &mut Context<'_>) -> Poll<HandlerResult> {
     let mut answer = Poll::Pending;
-    let caught = catch(|| {
-        answer = Pin::new(future.insert((handler.run)(job))).poll(cx);
-        if answer.is_ready() {
-            *future = None;
-        }
-    });
-    match caught {
+    match catch(|| place.start(job, cx, &mut answer)) {
         // It has answered, so what panicked is the drop of its future.
         Err(_) if answer.is_ready() => answer,
         Err(panicked) => {
-            future.take().into_iter().for_each(drop_quietly);
+            clear(place);
             Poll::Ready(Err(panicked.into()))
         }
         Ok(()) => answer,
     }
 }
 
-/// The worker's own copy of a kind's name.
-fn own_name<M: Mode>(names: &mut Vec<Option<Name>>, kind: Kind, handler: &Handler<M>) -> Name {
-    let index = kind.index() as usize;
-    if names.len() <= index {
-        names.resize(index + 1, None);
-    }
-    names[index].get_or_insert_with(|| handler.name.unshared()).clone()
+/// Drops the future of a handler.
+fn clear(place: &mut impl Place) {
+    // What a drop panics with is of no use to anybody.
+    let _ = catch(|| place.clear());
 }
 
 impl<R: Runtime> Future for Worker<R> {
@@ -360,6 +386,7 @@ impl<R: Runtime> Drop for Worker<R> {
         let _polling = Polling::begin();
         self.drop_future();
         current::leave();
+        self.own.drain(..).for_each(drop_quietly);
         drop_snapshot(std::mem::take(&mut self.table));
         self.core.channel(self.channel).leave(&self.core, &self.seat, &mut self.batch);
     }

@@ -326,19 +326,25 @@ impl Channel {
     /// Whether one more job of this many bytes may come in: there is room beside what is granted, and nobody waits for
     /// it.
     pub(super) fn has_room(&self, state: &ChannelState, bytes: usize) -> bool {
-        state.waiters.is_empty() && self.fits(waiting(state), state.waiters.reserved(), bytes)
+        self.has_room_for(state, 1, bytes)
     }
 
-    fn fits(&self, waiting: (usize, usize), reserved: (usize, usize), bytes: usize) -> bool {
-        waiting.0 + reserved.0 < self.config.capacity
-            && waiting.1 + reserved.1 + bytes <= self.config.capacity_bytes
+    /// The same for several.
+    pub(super) fn has_room_for(&self, state: &ChannelState, jobs: usize, bytes: usize) -> bool {
+        state.waiters.is_empty() && self.fits(waiting(state), state.waiters.reserved(), jobs, bytes)
+    }
+
+    fn fits(&self, waiting: (usize, usize), reserved: (usize, usize), jobs: usize, bytes: usize) -> bool {
+        let (all, all_bytes) = (waiting.0 + reserved.0, waiting.1 + reserved.1);
+        all.saturating_add(jobs) <= self.config.capacity
+            && all_bytes.saturating_add(bytes) <= self.config.capacity_bytes
     }
 
     /// Jobs have left: lets those in who wait for their room.
     pub(super) fn grant_room(&self, state: &mut ChannelState, effects: &mut Effects) {
         while !state.waiters.is_empty() {
             let waiting = waiting(state);
-            let granted = state.waiters.grant(|reserved, bytes| self.fits(waiting, reserved, bytes));
+            let granted = state.waiters.grant(|reserved, bytes| self.fits(waiting, reserved, 1, bytes));
             let Some(waker) = granted else { return };
             effects.wake(waker);
         }

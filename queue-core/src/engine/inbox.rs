@@ -62,6 +62,10 @@ impl Inbox {
         (capacity, capacity_bytes): (usize, usize),
         next_id: impl FnOnce() -> JobId,
     ) -> Option<JobId> {
+        if self.is_wanted.load(Ordering::Relaxed) {
+            // Probably: the channel's lock is next, under which it is certain.
+            return None;
+        }
         let mut letters = self.letters.lock();
         let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(letters.entries.len());
         let bytes = self.waiting_bytes.load(Ordering::Relaxed).saturating_add(letters.bytes);
@@ -84,6 +88,9 @@ impl Inbox {
 
     /// Moves what is here to the store, for a caller that holds both locks.
     pub(super) fn collect(&self, letters: &mut Letters, store: &mut Store) {
+        if letters.entries.is_empty() {
+            return;
+        }
         let (jobs, bytes) = (letters.entries.len(), std::mem::take(&mut letters.bytes));
         for entry in letters.entries.drain(..) {
             store.push(entry, When::Now);

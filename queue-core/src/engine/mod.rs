@@ -47,13 +47,13 @@ pub(crate) use waiters::Ticket;
 
 use crate::event::{Event, Subscribers};
 use crate::job::{JobId, Name};
-use crate::registry::{Kind, Registry};
+use crate::registry::{Kind, Kinds, Registry};
 use crate::runtime::Clock;
-use crate::sync::{AtomicU64, Ordering, RwLock};
+use crate::sync::{AtomicU64, Ordering};
 
 pub(crate) struct Core {
     channels: Box<[Channel]>,
-    registry: RwLock<Registry>,
+    kinds: Kinds,
     next_id: AtomicU64,
     pub(crate) board: Board,
     pub(crate) events: Subscribers,
@@ -80,7 +80,7 @@ impl Core {
         Self {
             board: Board::new(channels.len()),
             channels,
-            registry: RwLock::new(registry),
+            kinds: Kinds::new(registry),
             next_id: AtomicU64::new(1),
             events: Subscribers::default(),
             closing: Closing::default(),
@@ -116,16 +116,16 @@ impl Core {
 
     /// The kind's number and its channel; a kind that is not registered runs in the default one.
     pub(crate) fn find_kind(&self, name: &str) -> (Kind, usize) {
-        self.registry.read().find(name).unwrap_or((Kind::UNKNOWN, DEFAULT_CHANNEL))
+        self.kinds.find(name).unwrap_or((Kind::UNKNOWN, DEFAULT_CHANNEL))
     }
 
     pub(crate) fn add_kind(&self, name: &Name, channel: Option<usize>) -> Kind {
-        self.registry.write().add(name, channel, DEFAULT_CHANNEL)
+        self.kinds.add(name, channel, DEFAULT_CHANNEL)
     }
 
     /// The name of a registered kind.
     pub(crate) fn kind_name(&self, kind: Kind) -> Option<Name> {
-        self.registry.read().name(kind)
+        self.kinds.name(kind)
     }
 
     /// The next job's id. Taken under the channel's lock, so that ids grow along every lane.
@@ -133,16 +133,26 @@ impl Core {
         JobId::new(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The next so many jobs' ids.
+    fn next_ids(&self, jobs: usize) -> impl Iterator<Item = JobId> + use<> {
+        let first = self.next_id.fetch_add(jobs as u64, Ordering::Relaxed);
+        (first..).take(jobs).map(JobId::new)
+    }
+
     /// Records an event where it happens; the caller's [`Effects`] wake the subscribers. With a durable store it is
     /// published once that is written.
+    #[inline]
     fn record(&self, effects: &mut Effects, event: impl FnOnce() -> Event) {
-        if !self.events.any() {
-            return;
+        if self.events.any() {
+            self.record_seen(effects, event());
         }
+    }
+
+    fn record_seen(&self, effects: &mut Effects, event: Event) {
         if self.is_durable() {
-            effects.note(event());
+            effects.note(event);
         } else {
-            self.events.record(&event());
+            self.events.record(&event);
             effects.events = true;
         }
     }

@@ -103,17 +103,26 @@ impl Channel {
         });
     }
 
-    /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says what the first
-    /// one that was not accepted was refused for.
+    /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says how many, and what
+    /// the first one that was not accepted was refused for. No more than `bytes` are in their payloads.
     pub(crate) fn push_batch<'a>(
         &self,
         core: &Core,
-        jobs: impl Iterator<Item = BatchItem<'a>>,
-    ) -> Result<(), Refusal> {
+        jobs: impl ExactSizeIterator<Item = BatchItem<'a>>,
+        bytes: usize,
+    ) -> (usize, Result<(), Refusal>) {
         self.with_inbox(core, |state, effects| {
-            let mut answer = Ok(());
+            let (mut pushed, mut answer) = (0, Ok(()));
             let before = state.store.counts().ready;
+            // If all of them fit, nobody is asked again for each.
+            let fit = !core.is_durable() && self.admit_all(state, jobs.len(), bytes);
+            let mut ids = fit.then(|| core.next_ids(jobs.len()));
             for BatchItem { name, job, accepted } in jobs {
+                if let Some(id) = ids.as_mut().and_then(Iterator::next) {
+                    *accepted = Some(Accepted::Now(self.insert(core, state, id, name, job, effects)));
+                    pushed += 1;
+                    continue;
+                }
                 answer = self.admit(state, job.payload.len());
                 if answer.is_err() {
                     break;
@@ -121,13 +130,14 @@ impl Channel {
                 *accepted = Some(if core.is_durable() {
                     self.write(core, state, name, job)
                 } else {
-                    Accepted::Now(self.insert(core, state, name, job, effects))
+                    Accepted::Now(self.insert(core, state, core.next_id(), name, job, effects))
                 });
+                pushed += 1;
             }
             let added = state.store.counts().ready - before;
             self.wake_workers(state, added, effects);
             self.publish(core, state, effects);
-            answer
+            (pushed, answer)
         })
     }
 
@@ -151,6 +161,11 @@ impl Channel {
         Ok(())
     }
 
+    /// Whether so many jobs come in together.
+    fn admit_all(&self, state: &ChannelState, jobs: usize, bytes: usize) -> bool {
+        state.phase == Phase::Open && self.has_room_for(state, jobs, bytes)
+    }
+
     fn accept(
         &self,
         core: &Core,
@@ -163,7 +178,7 @@ impl Channel {
             return self.write(core, state, name, job);
         }
         let delayed = job.options.delay.is_some();
-        let id = self.insert(core, state, name, job, effects);
+        let id = self.insert(core, state, core.next_id(), name, job, effects);
         if delayed {
             self.publish(core, state, effects);
         }
@@ -175,11 +190,11 @@ impl Channel {
         &self,
         core: &Core,
         state: &mut ChannelState,
+        id: JobId,
         name: &str,
         job: &mut Submission,
         effects: &mut Effects,
     ) -> JobId {
-        let id = core.next_id();
         let payload = std::mem::replace(&mut job.payload, Payload::empty());
         let mut entry = Entry::new(id, job.kind, job.options.priority, payload);
         let overrides = job.options.overrides.take().filter(|overrides| overrides.outlive_push());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::progress::{BATCH, Progress, Signal};
+use crate::progress::{BATCH, Signal, View};
 use crate::slot::Slot;
 use crate::store::{Claim, Lease};
 use crate::sync::ThreadId;
@@ -115,26 +115,27 @@ impl Seats {
         Some(waker)
     }
 
-    /// Notes what a worker has claimed, for the run that follows its others.
-    pub(super) fn lease(&mut self, number: u32, claim: &Claim) {
+    /// Notes what a worker that had nothing has claimed, for its next runs.
+    pub(super) fn lease<'a>(&mut self, number: u32, claims: impl Iterator<Item = &'a Claim>) {
         let Some(worker) = &mut self.workers[number as usize] else { return };
-        if worker.leases.is_empty() {
-            worker.first = worker.slot.progress.run();
-        } else {
-            if worker.leases.len() == 1 {
-                if self.sharing == 0 {
-                    self.lanes = 0;
-                }
-                self.batches += 1;
-                self.sharing += 1;
-                worker.shares = true;
+        worker.first = worker.slot.progress.run();
+        let (mut lanes, mut bytes) = (0, 0);
+        for claim in claims {
+            if !worker.leases.is_empty() {
+                lanes |= 1 << claim.priority.level();
+                bytes += claim.payload.len();
             }
-            let bytes = claim.payload.len();
-            worker.bytes_ahead += bytes;
-            self.ahead = (self.ahead.0 + 1, self.ahead.1 + bytes);
-            self.lanes |= 1 << claim.priority.level();
+            worker.leases.push(claim.lease);
         }
-        worker.leases.push(claim.lease);
+        let ahead = worker.leases.len().saturating_sub(1);
+        if ahead > 0 {
+            self.lanes = if self.sharing == 0 { lanes } else { self.lanes | lanes };
+            self.batches += 1;
+            self.sharing += 1;
+            worker.shares = true;
+            worker.bytes_ahead = bytes;
+            self.ahead = (self.ahead.0 + ahead, self.ahead.1 + bytes);
+        }
     }
 
     /// Whether a worker has claimed something and not settled it.
@@ -253,18 +254,19 @@ impl Worker {
 
     fn steal(&self) -> Option<Lease> {
         let mut runs = (self.first..).zip(&self.leases);
-        let stolen =
-            runs.find(|(run, _)| !self.slot.progress.is_withdrawn(*run) && self.slot.progress.withdraw(*run));
+        let progress = &self.slot.progress;
+        let stolen = runs.find(|(run, _)| !progress.view().is_withdrawn(*run) && progress.withdraw(*run));
         stolen.map(|(_, lease)| *lease)
     }
 
     fn standings(&self) -> impl Iterator<Item = (Lease, Standing)> {
-        (self.first..).zip(&self.leases).map(|(run, lease)| (*lease, standing(&self.slot.progress, run)))
+        let view = self.slot.progress.view();
+        (self.first..).zip(&self.leases).map(move |(run, lease)| (*lease, standing(view, run)))
     }
 }
 
 /// Where a run of a worker's batch stands. The worker may go on meanwhile, but what is withdrawn or done stays so.
-pub(super) fn standing(progress: &Progress, run: u64) -> Standing {
+pub(super) fn standing(progress: View, run: u64) -> Standing {
     if progress.is_withdrawn(run) {
         return Standing::Withdrawn;
     }

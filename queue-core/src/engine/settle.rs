@@ -48,10 +48,12 @@ impl Channel {
         effects: &mut Effects,
     ) -> Option<Lease> {
         let (first, mut leases) = state.seats.begin_settle(seat.worker);
+        // The worker is here, so it goes on nowhere else.
+        let progress = seat.slot.progress.view();
         let mut current = None;
         let mut ahead = leases.len();
         for (index, lease) in leases.iter().enumerate() {
-            match standing(&seat.slot.progress, first + index as u64) {
+            match standing(progress, first + index as u64) {
                 Standing::Done => {
                     self.settle_done(core, state, *lease, &mut batch.leftovers, effects);
                 }
@@ -65,7 +67,7 @@ impl Channel {
         }
         // From the last to the first, so that each goes to the very front.
         for (index, lease) in leases.iter().enumerate().skip(ahead).rev() {
-            if standing(&seat.slot.progress, first + index as u64) == Standing::Ahead {
+            if standing(progress, first + index as u64) == Standing::Ahead {
                 put_back(state, *lease);
             }
         }
@@ -77,6 +79,7 @@ impl Channel {
     }
 
     /// Settles one attempt that succeeded, as [`settle`](Self::settle) would.
+    #[inline]
     fn settle_done(
         &self,
         core: &Core,

@@ -1,9 +1,9 @@
 //! One job as the store holds it: 88 bytes, payload included when it is small.
 
-use super::Failure;
 use super::slab::{NONE, Record};
 use super::transition::State;
 use super::wheel::Place;
+use super::{Failure, Lease};
 use crate::dead::AttemptError;
 use crate::job::{JobId, Name, Overrides, Priority};
 use crate::payload::Payload;
@@ -90,6 +90,11 @@ impl Entry {
         self.link[1] = key;
     }
 
+    /// Whether this lease is the right to settle it.
+    pub(super) fn is_held_by(&self, lease: Lease) -> bool {
+        self.id == lease.id && self.attempt == lease.attempt && self.state() == State::Running
+    }
+
     pub(crate) fn place(&self) -> Place {
         Place { slot: self.link[0], position: self.link[1] }
     }
@@ -150,9 +155,6 @@ const PRIORITY_SHIFT: u32 = Kind::BITS;
 const STATE_SHIFT: u32 = PRIORITY_SHIFT + 4;
 const MARK: u32 = 1 << 31;
 
-/// In the order of their codes.
-const STATES: [State; 5] = [State::Delayed, State::Ready, State::Running, State::Dead, State::Gone];
-
 impl Tag {
     fn new(kind: Kind, priority: Priority) -> Self {
         Self(kind.index() | u32::from(priority.level()) << PRIORITY_SHIFT)
@@ -167,7 +169,13 @@ impl Tag {
     }
 
     fn state(self) -> State {
-        STATES[(self.0 >> STATE_SHIFT & 0x7) as usize]
+        match self.0 >> STATE_SHIFT & 0x7 {
+            0 => State::Delayed,
+            1 => State::Ready,
+            2 => State::Running,
+            3 => State::Dead,
+            _ => State::Gone,
+        }
     }
 
     fn set_state(&mut self, state: State) {
@@ -188,6 +196,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+
+    const STATES: [State; 5] = [State::Delayed, State::Ready, State::Running, State::Dead, State::Gone];
 
     #[test]
     fn an_entry_is_88_bytes() {

@@ -54,16 +54,20 @@ impl Lanes {
     }
 
     /// Appends a job to its lane.
+    #[inline]
     pub(crate) fn push_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
-        let lane = self.enter(key, entries);
+        let entry = &mut entries[key];
+        let lane = usize::from(entry.priority().level());
+        self.occupied |= 1 << lane;
+        let lane = &mut self.by_level[lane];
         let tail = std::mem::replace(&mut lane.tail, key);
+        entry.set_next(NONE);
+        entry.set_previous(tail);
         if tail == NONE {
             lane.head = key;
         } else {
             entries[tail].set_next(key);
         }
-        entries[key].set_previous(tail);
-        entries[key].set_next(NONE);
     }
 
     /// Puts a job that was taken back where it stood.
@@ -76,6 +80,7 @@ impl Lanes {
     }
 
     /// Takes the job whose turn it is.
+    #[inline]
     pub(crate) fn pop(&mut self, entries: &mut Slab<Entry>) -> Option<u32> {
         if self.occupied == 0 {
             return None;
@@ -133,6 +138,7 @@ impl Lanes {
         &mut self.by_level[lane]
     }
 
+    #[inline]
     fn unlink(&mut self, key: u32, lane: usize, entries: &mut Slab<Entry>) {
         let (next, previous) = (entries[key].next(), entries[key].previous());
         let ends = &mut self.by_level[lane];

@@ -3,9 +3,6 @@
 
 use std::ops::{Index, IndexMut};
 
-const CHUNK_BITS: u32 = 8;
-const CHUNK: usize = 1 << CHUNK_BITS;
-
 /// What can lie in a [`Slab`]: a vacant record must have room for the number of the next vacant one.
 pub(crate) trait Record {
     /// A record with nothing in it.
@@ -18,16 +15,31 @@ pub(crate) trait Record {
 /// No key: ends every chain of keys.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Chunks have room for 2^`BITS` records.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub(crate) struct Slab<T, const BITS: u32 = 8> {
     chunks: Vec<Vec<T>>,
     vacant: u32,
     len: usize,
 }
 
-impl<T: Record> Slab<T> {
+impl<T, const BITS: u32> Slab<T, BITS> {
+    const CHUNK: usize = 1 << BITS;
+
     pub(crate) fn new() -> Self {
         Self { chunks: Vec::new(), vacant: NONE, len: 0 }
+    }
+}
+
+impl<T: Record, const BITS: u32> Slab<T, BITS> {
+    /// How many records lie here.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is memory here that one record alone would not take.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.chunks.len() > 1
     }
 
     pub(crate) fn insert(&mut self, record: T) -> u32 {
@@ -40,10 +52,10 @@ impl<T: Record> Slab<T> {
             self.vacant = next;
             return key;
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == Self::CHUNK) {
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
         }
-        let base = (self.chunks.len() - 1) << CHUNK_BITS;
+        let base = (self.chunks.len() - 1) << BITS;
         let chunk = self.chunks.last_mut().expect("a chunk with room was just ensured");
         let key = u32::try_from(base + chunk.len()).ok().filter(|key| *key != NONE);
         chunk.push(record);
@@ -51,8 +63,9 @@ impl<T: Record> Slab<T> {
     }
 
     /// The record under a key that may be out of date.
+    #[inline]
     pub(crate) fn get(&self, key: u32) -> Option<&T> {
-        self.chunks.get((key >> CHUNK_BITS) as usize)?.get(key as usize % CHUNK)
+        self.chunks.get((key >> BITS) as usize)?.get(key as usize % Self::CHUNK)
     }
 
     pub(crate) fn remove(&mut self, key: u32) -> T {
@@ -62,6 +75,7 @@ impl<T: Record> Slab<T> {
     }
 
     /// Frees a record from which everything worth keeping was taken.
+    #[inline]
     pub(crate) fn release(&mut self, key: u32) {
         let next = self.vacant;
         self[key].vacate(next);
@@ -78,17 +92,19 @@ impl<T: Record> Slab<T> {
     }
 }
 
-impl<T> Index<u32> for Slab<T> {
+impl<T, const BITS: u32> Index<u32> for Slab<T, BITS> {
     type Output = T;
 
+    #[inline]
     fn index(&self, key: u32) -> &T {
-        &self.chunks[(key >> CHUNK_BITS) as usize][key as usize % CHUNK]
+        &self.chunks[(key >> BITS) as usize][key as usize % Self::CHUNK]
     }
 }
 
-impl<T> IndexMut<u32> for Slab<T> {
+impl<T, const BITS: u32> IndexMut<u32> for Slab<T, BITS> {
+    #[inline]
     fn index_mut(&mut self, key: u32) -> &mut T {
-        &mut self.chunks[(key >> CHUNK_BITS) as usize][key as usize % CHUNK]
+        &mut self.chunks[(key >> BITS) as usize][key as usize % Self::CHUNK]
     }
 }
 
@@ -121,7 +137,7 @@ mod tests {
 
     #[test]
     fn keys_stay_valid_while_it_grows_and_are_used_again() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<_, 8>::new();
         let keys: Vec<_> = (0..1000).map(|n| slab.insert(Slot::Value(n))).collect();
         assert!(keys.iter().enumerate().all(|(n, key)| slab[*key] == Slot::Value(n)));
         assert_eq!(slab.remove(keys[10]), Slot::Value(10));
@@ -133,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_empty_slab_holds_one_chunk_at_most() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::<_, 8>::new();
         let keys: Vec<_> = (0..5000).map(|n| slab.insert(Slot::Value(n))).collect();
         for key in keys {
             slab.remove(key);
