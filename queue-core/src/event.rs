@@ -52,6 +52,9 @@ pub enum Event {
     Cancelled(JobInfo),
     /// The attempt was interrupted because its worker's runtime ended; the job is ready again.
     Interrupted(JobInfo),
+    /// The attempt has ended, but its lease was lost before a remote store was told: it does not count, and the job runs
+    /// again, or did so elsewhere.
+    LeaseLost(JobInfo),
     /// Shutdown gave the job back to the caller.
     HandedBack(JobInfo),
     /// A dead letter was given another life.
@@ -76,6 +79,21 @@ pub enum Event {
         /// The named queue.
         queue: Name,
     },
+}
+
+impl Event {
+    /// The attempt that has ended with this.
+    pub(crate) fn ended(&self) -> Option<&JobInfo> {
+        match self {
+            Self::Succeeded(job)
+            | Self::Retried { job, .. }
+            | Self::Snoozed { job, .. }
+            | Self::Died { job, .. }
+            | Self::Cancelled(job)
+            | Self::Interrupted(job) => Some(job),
+            _ => None,
+        }
+    }
 }
 
 /// Which job, and which attempt of it.

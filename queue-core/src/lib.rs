@@ -39,6 +39,7 @@ mod progress;
 mod push;
 mod queue;
 mod registry;
+pub mod remote;
 mod retry;
 mod runtime;
 mod shutdown;

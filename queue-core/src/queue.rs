@@ -11,13 +11,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::config::QueueConfig;
-use crate::engine::{Core, DEFAULT_QUEUE, Owner};
+use crate::engine::{Backing, Core, DEFAULT_QUEUE, Owner};
 use crate::handle::Handle;
 use crate::handler::{Accepts, Handler, Handlers, drop_snapshot, sealed::Mode as _};
 use crate::job::{Job, Name};
-use crate::journal::{Journal, Sink};
+use crate::journal::Journal;
 use crate::outcome::{BoxError, IntoOutcome};
 use crate::registry::Registry;
+use crate::remote::{Feeder, Pump, Remote};
 use crate::retry::RetryPolicy;
 use crate::runtime::{Runtime, SpawnsQueue};
 use crate::shutdown::{ShutdownReport, shut_down};
@@ -63,7 +64,7 @@ impl<R: Runtime + Default> Queue<R> {
 impl<R: Runtime> Queue<R> {
     /// Settings for a queue on this very runtime.
     pub fn builder_on(runtime: R) -> Builder<R> {
-        Builder { runtime, defaults: QueueConfig::new(), queues: Vec::new(), seed: None, journal: None }
+        Builder { runtime, defaults: QueueConfig::new(), queues: Vec::new(), seed: None, kept: None }
     }
 
     /// Sets the handler of a kind, in place of the one it had. A job that is running keeps the old one.
@@ -285,7 +286,14 @@ pub struct Builder<R: Runtime> {
     defaults: QueueConfig,
     queues: Vec<(Name, QueueConfig)>,
     seed: Option<u64>,
-    journal: Option<Arc<dyn Journal>>,
+    kept: Option<Kept>,
+}
+
+/// Where the jobs are, if they outlive the process.
+#[derive(Clone, Debug)]
+enum Kept {
+    Journal(Arc<dyn Journal>),
+    Remote(Remote),
 }
 
 impl<R: Runtime> Builder<R> {
@@ -352,14 +360,31 @@ impl<R: Runtime> Builder<R> {
     ///
     /// Default: in memory.
     pub fn store(mut self, store: impl Journal) -> Self {
-        self.journal = Some(Arc::new(store));
+        self.kept = Some(Kept::Journal(Arc::new(store)));
+        self
+    }
+
+    /// Where the jobs are, if that is a store which several machines share. Each claims as many as it has free workers, has
+    /// a lease on them while it runs them, and settles them there.
+    ///
+    /// A push returns once the store has taken the job, which is then run by whoever claims it. Retries, delays and dead
+    /// letters are the store's. What this queue counts, lists, cancels and requeues is what it has in hand; ask the store
+    /// for the rest. Priorities are strict, since only the store sees all that waits.
+    ///
+    /// A handler whose lease was lost (a network that was silent for too long) is interrupted at its next await, because
+    /// its job is run elsewhere; that it had ended is then not told as a success but as
+    /// [`Event::LeaseLost`](crate::Event::LeaseLost).
+    ///
+    /// Default: in memory. Of this and [`store`](Self::store), what was said last counts.
+    pub fn remote(mut self, remote: Remote) -> Self {
+        self.kept = Some(Kept::Remote(remote));
         self
     }
 
     /// The queue. It takes jobs at once, and runs them from [`start`](Queue::start) on.
     #[must_use]
     pub fn build(self) -> Queue<R> {
-        let Self { runtime, mut defaults, mut queues, seed, journal } = self;
+        let Self { runtime, mut defaults, mut queues, seed, kept } = self;
         let default_at = queues.iter().position(|(name, _)| *name == *DEFAULT_QUEUE);
         let default =
             default_at.map_or_else(|| (DEFAULT_QUEUE.into(), QueueConfig::new()), |at| queues.remove(at));
@@ -372,12 +397,24 @@ impl<R: Runtime> Builder<R> {
                 registry.add(&kind, Some(index), index);
             }
         }
-        let configs = queues.into_iter().map(|(name, config)| config.resolve(name, &defaults)).collect();
+        let resolved = queues.into_iter().map(|(name, config)| config.resolve(name, &defaults));
+        let mut configs: Vec<_> = resolved.collect();
+        if let Some(Kept::Remote(_)) = &kept {
+            // They are in the store.
+            for config in &mut configs {
+                config.dead.jobs = 0;
+            }
+        }
         let seed = seed.or_else(|| runtime.seed()).unwrap_or_else(|| fastrand::u64(..));
         let clock = Box::new(runtime.clone());
-        let core = Arc::new(Core::new(configs, registry, clock, seed, journal.clone()));
-        if let Some(journal) = journal {
-            core.recover(journal.begin(Sink::new(&core)));
+        let backing = kept.as_ref().map(|kept| match kept {
+            Kept::Journal(journal) => Backing::Journal(journal.clone()),
+            Kept::Remote(_) => Backing::Remote(Arc::new(Pump::new(configs.len()))),
+        });
+        let core = Arc::new(Core::new(configs, registry, clock, seed, backing));
+        core.begin();
+        if let (Some(Kept::Remote(remote)), Some(pump)) = (kept, core.pump()) {
+            remote.start(Feeder::new(&core, pump.clone(), &remote, Box::new(runtime.clone())));
         }
         Queue {
             handle: Handle::new(core.clone()),

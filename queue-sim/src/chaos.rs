@@ -35,6 +35,8 @@ pub struct Chaos {
     pub(crate) disk_failures: f64,
     pub(crate) disk_lies: f64,
     pub(crate) disk_stalls: f64,
+    pub(crate) message_losses: f64,
+    pub(crate) message_stalls: f64,
 }
 
 impl Chaos {
@@ -56,6 +58,8 @@ impl Chaos {
             .disk_failures(0.05)
             .disk_lies(0.02)
             .disk_stalls(0.02)
+            .message_losses(0.03)
+            .message_stalls(0.02)
     }
 
     /// A handler that was registered through [`World::chaotic`](crate::World::chaotic) panics, per poll.
@@ -111,6 +115,19 @@ impl Chaos {
     /// A [`Disk`](crate::Disk) takes up to 10 s instead of up to a millisecond, per write and read.
     pub fn disk_stalls(mut self, probability: f64) -> Self {
         self.disk_stalls = probability;
+        self
+    }
+
+    /// A message between a queue and its [`Server`](crate::Server) gets lost, per message.
+    pub fn message_losses(mut self, probability: f64) -> Self {
+        self.message_losses = probability;
+        self
+    }
+
+    /// Such a message takes up to 10 s instead of up to 5 ms, so that others overtake it, and arrives after who sent it has
+    /// given up, per message.
+    pub fn message_stalls(mut self, probability: f64) -> Self {
+        self.message_stalls = probability;
         self
     }
 

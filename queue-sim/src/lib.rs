@@ -28,6 +28,7 @@
 //! | run one handler once | [`perform()`] |
 //! | see what was pushed | [`Recorder`], [`assert_pushed!`] |
 //! | keep jobs over restarts and crashes | [`Disk`] |
+//! | have several queues share a store, over a network | [`Server`] |
 //! | find out what happened | [`Trace`], [`Failure`] |
 //!
 //! # What a simulation is
@@ -53,6 +54,7 @@ mod faults;
 mod perform;
 mod piece;
 mod recorder;
+mod server;
 mod sim;
 mod sleep;
 mod spawn;
@@ -70,6 +72,7 @@ pub use executor::Moment;
 pub use failure::Failure;
 pub use perform::perform;
 pub use recorder::Recorder;
+pub use server::{Link, Server};
 pub use sim::Sim;
 pub use sleep::Sleep;
 pub use task::Task;

@@ -10,6 +10,8 @@
 #[cfg(any(feature = "sim", feature = "sqlite"))]
 pub mod durable;
 #[cfg(feature = "sim")]
+pub mod fleet;
+#[cfg(feature = "sim")]
 pub mod invariants;
 mod matrix;
 #[cfg(feature = "sim")]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::closing::Phase;
 use super::durable::Writing;
 use super::inbox::{Inbox, Notes};
+use super::remote::give_ready_back;
 use super::seats::Seats;
 use super::settle::{put_back, take_back};
 use super::waiters::Waiters;
@@ -143,6 +144,9 @@ impl Channel {
             state.paused = paused;
             if paused {
                 self.recall(core, state, effects);
+                if core.is_remote() {
+                    give_ready_back(state, effects);
+                }
             }
             self.wake_workers(state, usize::MAX, effects);
             effects.closing = state.phase != Phase::Open;
@@ -243,7 +247,7 @@ impl Channel {
                 self.inbox.unwant();
             }
             self.inbox.note(&notes(state));
-            Self::hand_over(core, state, &mut effects);
+            self.hand_over(core, state, &mut effects);
             result
         };
         effects.run(core);
@@ -276,7 +280,7 @@ impl Channel {
         let result = change(state, effects);
         self.inbox.set_wanted(self.wants_work(state));
         self.inbox.note(&notes(state));
-        Self::hand_over(core, state, effects);
+        self.hand_over(core, state, effects);
         result
     }
 

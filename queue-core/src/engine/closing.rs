@@ -14,6 +14,7 @@ use std::sync::Arc;
 use event_listener::EventListener;
 
 use super::channel::{Channel, ChannelState, Totals, name_of};
+use super::remote::give_back;
 use super::{Core, Durable, Effects};
 use crate::event::Event;
 use crate::job::{JobId, JobOptions, NewJob};
@@ -258,6 +259,11 @@ impl Channel {
         if !core.is_durable() {
             for remains in &waiting {
                 core.record(effects, || Event::HandedBack(self.info_of(core, remains)));
+            }
+        }
+        if core.is_remote() {
+            for remains in &waiting {
+                give_back(state, remains.id);
             }
         }
         state.taken.extend(waiting);

@@ -16,12 +16,15 @@ use crate::journal::{
 };
 use crate::payload::Payload;
 use crate::registry::Kind;
+use crate::remote::Pump;
 use crate::store::{Entry, Extras, Lease, When};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 /// What a queue has whose jobs outlive the process.
 pub(crate) struct Durable {
     pub(super) journal: Arc<dyn Journal>,
+    /// If the jobs are in a remote store: the journal, as what it is.
+    pub(super) pump: Option<Arc<Pump>>,
     /// One moment, by the runtime's clock and by the time of the store.
     pub(super) moment: Mutex<(Instant, SystemTime)>,
     /// Changes that were appended and are neither written nor given up.
@@ -31,6 +34,14 @@ pub(crate) struct Durable {
     health: Mutex<Health>,
     /// Jobs of named queues that this program does not have.
     pub(super) strays: AtomicUsize,
+}
+
+/// Where the jobs are that outlive the process.
+pub(crate) enum Backing {
+    /// In this process, and recorded.
+    Journal(Arc<dyn Journal>),
+    /// Elsewhere.
+    Remote(Arc<Pump>),
 }
 
 /// An accepted job, or one that will be once its record is written.
@@ -44,9 +55,14 @@ pub(crate) enum Accepted {
 pub(crate) type PayloadReceipt = Arc<Receipt<Result<Payload, StoreError>>>;
 
 impl Durable {
-    pub(super) fn new(journal: Arc<dyn Journal>, now: Instant, wall: SystemTime) -> Self {
+    pub(super) fn new(backing: Backing, now: Instant, wall: SystemTime) -> Self {
+        let (journal, pump): (Arc<dyn Journal>, _) = match backing {
+            Backing::Journal(journal) => (journal, None),
+            Backing::Remote(pump) => (pump.clone(), Some(pump)),
+        };
         Self {
             journal,
+            pump,
             moment: Mutex::new((now, wall)),
             unwritten: AtomicUsize::new(0),
             is_out: AtomicBool::new(false),
@@ -187,15 +203,18 @@ impl Core {
         self.changes_left(durable, count);
     }
 
-    /// The journal could not write. `turned_away` are the pushes among what it gave up: their channels and bytes.
+    /// The journal could not write, for this reason; without one, it only would not take some pushes. `turned_away` are the
+    /// pushes among what it gave up: their channels and bytes.
     pub(crate) fn changes_failed(
         &self,
         turned_away: impl Iterator<Item = (usize, usize)>,
         given_up: usize,
-        error: &StoreError,
+        error: Option<&StoreError>,
     ) {
         let Some(durable) = &self.durable else { return };
-        self.store_failed(error);
+        if let Some(error) = error {
+            self.store_failed(error);
+        }
         for (channel, bytes) in turned_away {
             let channel = self.channel(channel);
             channel.with(self, |state, effects| {
@@ -235,7 +254,10 @@ impl Channel {
     }
 
     /// After a change, and still under its lock: hands over what it recorded, and what there is to tell of it.
-    pub(super) fn hand_over(core: &Core, state: &mut ChannelState, effects: &mut Effects) {
+    pub(super) fn hand_over(&self, core: &Core, state: &mut ChannelState, effects: &mut Effects) {
+        if let Some(pump) = core.pump() {
+            pump.set_room(self.index, self.room(state));
+        }
         let (Some(durable), Some(log)) = (&core.durable, &mut state.store.log) else { return };
         let notes = effects.take_notes().into_iter();
         log.changes.extend(notes.map(|event| Change { record: None, ack: Ack::Publish(Box::new(event)) }));
@@ -285,6 +307,10 @@ impl Channel {
                 if core.events.any() {
                     core.events.record(&Event::Pushed(self.info(job.id, job.kind.clone(), 0)));
                 }
+                if core.is_remote() {
+                    // Whoever claims it has it, which need not be here.
+                    continue;
+                }
                 if state.phase >= Phase::Cancelling
                     || (state.phase != Phase::Open && arrival.when != When::Now)
                 {
@@ -298,6 +324,9 @@ impl Channel {
                     entry.extras = Some(Box::new(Extras { name, overrides, history: Vec::new() }));
                 }
                 state.store.push(entry, arrival.when);
+            }
+            if core.is_remote() {
+                self.grant_room(state, effects);
             }
             let added = state.store.counts().ready - before;
             self.wake_workers(state, added, effects);

@@ -25,6 +25,7 @@ mod inbox;
 mod models;
 mod push;
 mod recovery;
+mod remote;
 mod seats;
 mod settle;
 mod turn;
@@ -38,7 +39,7 @@ pub(crate) use board::{Attendance, Board};
 pub(crate) use channel::{Cancelling, Channel, ChannelConfig, Requeueing};
 use closing::Closing;
 use durable::Durable;
-pub(crate) use durable::{Accepted, PayloadReceipt};
+pub(crate) use durable::{Accepted, Backing, PayloadReceipt};
 use effects::Effects;
 pub(crate) use push::{BatchItem, Refusal, Submission};
 pub(crate) use turn::{Batch, Ending, Seat, Turn, drop_claim};
@@ -46,7 +47,6 @@ pub(crate) use waiters::Ticket;
 
 use crate::event::{Event, Subscribers};
 use crate::job::{JobId, Name};
-use crate::journal::Journal;
 use crate::registry::{Kind, Registry};
 use crate::runtime::Clock;
 use crate::sync::{AtomicU64, Ordering, RwLock};
@@ -69,7 +69,7 @@ impl Core {
         registry: Registry,
         clock: Box<dyn Clock>,
         seed: u64,
-        journal: Option<Arc<dyn Journal>>,
+        backing: Option<Backing>,
     ) -> Self {
         let epoch = clock.now();
         let channels: Box<[_]> = configs
@@ -84,7 +84,7 @@ impl Core {
             next_id: AtomicU64::new(1),
             events: Subscribers::default(),
             closing: Closing::default(),
-            durable: journal.map(|journal| Durable::new(journal, epoch, clock.wall())),
+            durable: backing.map(|backing| Durable::new(backing, epoch, clock.wall())),
             clock,
             seed,
         }

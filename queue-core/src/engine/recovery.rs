@@ -1,6 +1,7 @@
 //! What a queue begins with, when its jobs outlived another process.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::Core;
@@ -8,16 +9,21 @@ use super::channel::{Channel, ChannelState};
 use super::durable::Durable;
 use crate::dead::DeadJob;
 use crate::job::Name;
-use crate::journal::{Due, Recovered, RecoveredDead, RecoveredMore, Recovery, StoredOptions};
+use crate::journal::{Due, Recovered, RecoveredDead, RecoveredMore, Recovery, Sink, StoredOptions};
 use crate::payload::Payload;
 use crate::registry::Kind;
 use crate::store::{Dead, Entry, Extras, Log, When};
 use crate::sync::Ordering;
 
 impl Core {
-    /// Takes in what the journal held. Nothing runs yet, and nobody has a handle.
-    pub(crate) fn recover(&self, recovery: Recovery) {
-        let Some(durable) = &self.durable else { return };
+    /// Takes in what the journal holds, if there is one. Nothing runs yet, and nobody has a handle.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        if let Some(durable) = &self.durable {
+            self.recover(durable, durable.journal.begin(Sink::new(self)));
+        }
+    }
+
+    fn recover(&self, durable: &Durable, recovery: Recovery) {
         let Recovery { next_id, time, jobs, dead } = recovery;
         self.next_id.store(next_id.max(1), Ordering::Relaxed);
         let (now, wall) = (self.now(), self.wall());
@@ -88,7 +94,7 @@ impl Core {
 }
 
 impl ChannelState {
-    fn recover(&mut self, job: Recovered, kind: Kind, now: Instant, time: SystemTime) {
+    pub(super) fn recover(&mut self, job: Recovered, kind: Kind, now: Instant, time: SystemTime) {
         let payload = job.payload.unwrap_or_else(Payload::absent);
         let mut entry = Entry::new(job.id, kind, job.priority, payload);
         entry.attempt = job.attempt;

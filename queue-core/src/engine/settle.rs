@@ -129,13 +129,19 @@ impl Channel {
             Settled::Gone((None, None)) => {}
             Settled::Gone(left) => leftovers.push(left),
             Settled::Buried { evicted } => {
-                for dead in &evicted {
+                // The dead letters of a remote store are there.
+                for dead in evicted.iter().filter(|_| !core.is_remote()) {
                     let job = &dead.job;
                     core.record(effects, || {
                         Event::DeadLetterEvicted(self.info(job.id, job.name.clone(), job.attempts))
                     });
                 }
                 effects.drop_dead(evicted);
+            }
+            Settled::Kept if core.is_remote() => {
+                // It waits there, and whoever is free next has it.
+                state.store.take(lease.id).into_iter().for_each(|remains| effects.drop_remains(remains));
+                state.kept += usize::from(state.phase != Phase::Open);
             }
             Settled::Kept if state.phase != Phase::Open => {
                 let taken = state.store.take(lease.id).into_iter().collect();

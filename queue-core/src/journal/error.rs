@@ -15,7 +15,7 @@ use std::time::SystemTime;
 ///
 /// let error = StoreError::new(StoreFault::Full, std::io::Error::other("no space left on device"));
 /// assert_eq!(error.fault(), StoreFault::Full);
-/// assert_eq!(error.to_string(), "the disk is full; make room, and the queue goes on by itself");
+/// assert_eq!(error.to_string(), "the store is full; make room, and the queue goes on by itself");
 /// ```
 #[derive(Clone, Debug)]
 pub struct StoreError {
@@ -39,6 +39,10 @@ pub enum StoreFault {
     Io,
     /// It was closed.
     Closed,
+    /// It cannot be reached.
+    Unreachable,
+    /// It did not answer: what was asked may have been done.
+    InDoubt,
 }
 
 impl StoreError {
@@ -57,12 +61,16 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.fault {
-            StoreFault::Full => "the disk is full; make room, and the queue goes on by itself",
+            StoreFault::Full => "the store is full; make room, and the queue goes on by itself",
             StoreFault::ReadOnly => "the store cannot be written to; see to its permissions",
             StoreFault::Locked => "the store is held by somebody else; stop the other process",
             StoreFault::Corrupt => "the store is damaged; restore it from a copy",
             StoreFault::Io => "the store could not be read or written; see the cause",
             StoreFault::Closed => "the store is closed",
+            StoreFault::Unreachable => "the store cannot be reached; it is tried again all the time",
+            StoreFault::InDoubt => {
+                "the store did not answer, so it may have been done; do it again if twice is better than not at all"
+            }
         })
     }
 }

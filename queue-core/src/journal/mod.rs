@@ -19,17 +19,19 @@ mod options;
 mod receipt;
 mod sink;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
 pub use error::{Health, StoreError, StoreFault};
 pub(crate) use options::is_storable;
 pub use options::{BadOptions, StoredOptions};
-pub(crate) use receipt::{Receipt, block_on};
+pub(crate) use receipt::{Promise, Receipt, block_on};
 pub(crate) use sink::{Ack, Arrival, unanswered};
 pub use sink::{Loading, Sink};
 
 use crate::dead::{AttemptError, DeadReason};
+use crate::event::Event;
 use crate::job::{JobId, Name, Priority};
 use crate::payload::Payload;
 
@@ -81,6 +83,22 @@ impl Change {
     #[must_use]
     pub fn record(&self) -> Option<&Record> {
         self.record.as_ref()
+    }
+
+    /// The pushed job has this number.
+    pub(crate) fn assign(&mut self, id: JobId) {
+        if let Some(Record::Pushed(job)) = &mut self.record {
+            job.id = id;
+        }
+    }
+
+    /// The leases on these jobs were lost: what is told of their attempts is that.
+    pub(crate) fn lose(&mut self, lost: &BTreeSet<JobId>) {
+        if let Ack::Publish(event) = &mut self.ack
+            && let Some(job) = event.ended().filter(|job| lost.contains(&job.id)).cloned()
+        {
+            **event = Event::LeaseLost(job);
+        }
     }
 
     /// Whether it may wait a few milliseconds for others to be written with: nobody waits for it, and to lose it in a crash

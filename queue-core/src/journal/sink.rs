@@ -87,13 +87,31 @@ impl Sink {
                 let bytes = record.as_ref().and_then(pushed).map_or(0, |job| job.payload.len());
                 (arrival.channel, bytes)
             });
-            core.changes_failed(turned_away, given_up, error);
+            core.changes_failed(turned_away, given_up, Some(error));
         }
         for (_, arrival) in arrivals {
             arrival.promise.keep(Err(error.clone()));
         }
         for promise in waiting {
             promise.keep(());
+        }
+    }
+
+    /// These pushes are not taken, although nothing is wrong: their jobs go back to who pushed them.
+    pub(crate) fn refused(&self, changes: Vec<Change>, error: &StoreError) {
+        let bytes =
+            |change: &Change| change.record.as_ref().and_then(pushed).map_or(0, |job| job.payload.len());
+        let pushes = changes.into_iter().filter_map(|change| {
+            let bytes = bytes(&change);
+            if let Ack::Push(arrival) = change.ack { Some((bytes, arrival)) } else { None }
+        });
+        let pushes: Vec<_> = pushes.collect();
+        if let Some(core) = self.0.upgrade() {
+            let turned_away = pushes.iter().map(|(bytes, arrival)| (arrival.channel, *bytes));
+            core.changes_failed(turned_away, pushes.len(), None);
+        }
+        for (_, arrival) in pushes {
+            arrival.promise.keep(Err(error.clone()));
         }
     }
 

@@ -5,12 +5,13 @@
 //! cargo run --release -p queue-tests --bin simulate -- --from 4711 --seeds 1 --trace
 //! cargo run --release -p queue-tests --bin simulate -- --unwatched --seeds 1000000
 //! cargo run --release -p queue-tests --bin simulate -- --restarts --seeds 1000000
+//! cargo run --release -p queue-tests --bin simulate -- --fleet --seeds 1000000
 //! ```
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use queue_tests::{restarts, unwatched, workload};
+use queue_tests::{fleet, restarts, unwatched, workload};
 
 /// Whose lives.
 #[derive(Clone, Copy)]
@@ -21,6 +22,8 @@ enum Life {
     Unwatched,
     /// A durable queue that is killed and started again.
     Restarts,
+    /// Machines that share a store.
+    Fleet,
 }
 
 struct Options {
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
         Ok(options) => explore(&options),
         Err(wrong) => {
             eprintln!(
-                "{wrong}\nusage: simulate [--unwatched | --restarts] [--seeds N] [--from SEED] [--trace]"
+                "{wrong}\nusage: simulate [--unwatched | --restarts | --fleet] [--seeds N] [--from SEED] [--trace]"
             );
             ExitCode::from(2)
         }
@@ -54,6 +57,7 @@ fn explore(options: &Options) -> ExitCode {
             Life::Watched => workload::simulate(seed),
             Life::Unwatched => unwatched::simulate(seed),
             Life::Restarts => restarts::simulate(seed),
+            Life::Fleet => fleet::simulate(seed),
         };
         match life {
             Ok(trace) => {
@@ -72,6 +76,7 @@ fn explore(options: &Options) -> ExitCode {
                     Life::Watched => "",
                     Life::Unwatched => "--unwatched ",
                     Life::Restarts => "--restarts ",
+                    Life::Fleet => "--fleet ",
                 };
                 println!("cargo run -p queue-tests --bin simulate -- {kind}--from {seed} --seeds 1 --trace");
                 return ExitCode::FAILURE;
@@ -99,6 +104,7 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = number()?,
             "--seeds" => options.seeds = number()?,
             "--unwatched" => options.life = Life::Unwatched,
+            "--fleet" => options.life = Life::Fleet,
             "--restarts" => options.life = Life::Restarts,
             "--trace" => options.trace = true,
             unknown => return Err(format!("{unknown:?} is no option")),

@@ -132,7 +132,7 @@ pub async fn each_queue_has_its_own_timeout(rt: impl TestRuntime) -> TestResult 
     let dead = queue.dead_letters().remove(0);
     assert_eq!((&*dead.queue, dead.reason), ("hasty", DeadReason::RetriesExhausted));
     assert_eq!(dead.error, "attempt timed out after 2ms");
-    assert_eq!(queue.inflight_count(), 2);
+    rt.until(|| queue.inflight_count() == 2).await;
     gate.open();
     let mut done = log.wait_for(2).await;
     done.sort_unstable();

@@ -263,26 +263,27 @@ pub async fn a_delay_past_the_end_of_time_holds_the_job(rt: impl TestRuntime) ->
 pub async fn a_waiting_retry_holds_no_slot(rt: impl TestRuntime) -> TestResult {
     let order = Log::new();
     let wait = 10 * TICK;
-    let queue = rt.started(rt.builder().workers(1).retry(RetryPolicy::fixed(1, wait)), |queue| {
-        let log = order.clone();
-        queue.register(
-            "fail",
-            handler(move |job: Job| {
-                log.add(format!("fail {}", job.attempt));
-                async move { if job.attempt == 0 { Err("no".into()) } else { Ok(()) } }
-            }),
-        );
-        let log = order.clone();
-        queue.register(
-            "work",
-            handler(move |_| {
-                log.add("work".to_owned());
-                async { Ok(()) }
-            }),
-        );
-    });
+    let queue = rt.build(rt.builder().workers(1).retry(RetryPolicy::fixed(1, wait)));
+    let log = order.clone();
+    queue.register(
+        "fail",
+        handler(move |job: Job| {
+            log.add(format!("fail {}", job.attempt));
+            async move { if job.attempt == 0 { Err("no".into()) } else { Ok(()) } }
+        }),
+    );
+    let log = order.clone();
+    queue.register(
+        "work",
+        handler(move |_| {
+            log.add("work".to_owned());
+            async { Ok(()) }
+        }),
+    );
+    // Both are there before the first runs, however long a push takes.
     queue.push("fail", &()).await?;
     queue.push("work", &()).await?;
+    rt.start(&queue);
     assert_eq!(order.wait_for(3).await, ["fail 0", "work", "fail 1"]);
     Ok(())
 }
