@@ -16,11 +16,14 @@
 //! | how the queue is started on one runtime | [`runtime`] |
 //! | how a receiver misbehaves | [`receivers`] |
 //! | what must be true at the end | [`audit`] |
+//! | what is remembered when the process is killed | [`logbook`], [`history`] |
 
 pub mod audit;
 pub mod campaign;
 pub mod deliver;
+pub mod history;
 pub mod interrupt;
+pub mod logbook;
 pub mod payloads;
 pub mod plan;
 pub mod post;

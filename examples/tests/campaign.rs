@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use queue_core::{BoxError, Event, Job};
 use queue_examples::webhooks::campaign::Ending;
-use queue_examples::webhooks::deliver::{KIND, deliver};
+use queue_examples::webhooks::deliver::{KIND, Office, deliver};
 use queue_examples::webhooks::plan::Pace;
 use queue_examples::webhooks::post::{Delivery, Post, PostError, Reply, tokio::Client};
 use queue_examples::webhooks::receivers::Behaviour;
@@ -41,6 +41,7 @@ on_every_runtime!(
     an_interrupt_hands_back_what_waits,
     an_interrupt_hands_back_what_does_not_end_in_time,
     an_interrupt_before_the_start_ends_it_at_once,
+    what_is_left_stays_in_the_store,
 );
 
 fn every_delivery_comes_to_its_end(runtime: RuntimeName) {
@@ -104,6 +105,31 @@ fn an_interrupt_before_the_start_ends_it_at_once(runtime: RuntimeName) {
     assert_eq!((report.ending, report.total.handed_back), (Ending::Interrupted, 24));
 }
 
+fn what_is_left_stays_in_the_store(runtime: RuntimeName) {
+    let folder = tempfile::tempdir().expect("there is room");
+    let mut plan = hurried();
+    plan.store = Some(folder.path().join("jobs.db"));
+    plan.routes.retain(|route| matches!(route.name, "gone" | "slow"));
+    let patient = plan.pace;
+    plan.pace.timeout = NEVER;
+    plan.pace.drain = Duration::from_millis(20);
+    let interrupt = Interrupt::new();
+    let report = run(runtime, &plan, &mut RaiseAtDeath(&interrupt), &interrupt).expect("it runs");
+    assert!(report.is_ok(), "{report}");
+    let lives = report.lives.as_ref().expect("they outlive it");
+    assert_eq!((lives.lives, lives.kills), (1, 0), "{report}");
+    assert!(lives.kept >= 12, "nothing slow gets through: {report}");
+    assert_eq!(report.total.accepted, report.total.dead + lives.kept, "{report}");
+
+    plan.pace = patient;
+    let report = run(runtime, &plan, &mut Nobody, &Interrupt::new()).expect("it runs");
+    assert_sound(&report);
+    let lives = report.lives.as_ref().expect("they outlive it");
+    assert_eq!((lives.lives, lives.kills, lives.kept, lives.pushed_twice), (2, 0, 0, 0), "{report}");
+    assert_eq!((report.total.acknowledged, report.total.dead), (12, 12), "{report}");
+    assert!(lives.repeated > 0, "those that were interrupted began again: {report}");
+}
+
 #[test]
 fn a_client_that_only_claims_to_have_posted_is_found_out() {
     #[derive(Clone)]
@@ -113,7 +139,7 @@ fn a_client_that_only_claims_to_have_posted_is_found_out() {
             Ok(Reply { status: 200, retry_after: None })
         }
     }
-    let report = with_handler(&healthy(), |job| deliver(Liar, job));
+    let report = with_handler(&healthy(), |office, job| deliver(Liar, office, job));
     assert_eq!(report.problems.len(), 3, "{report}");
     assert!(report.problems[0].ends_with("never acknowledged it"), "{report}");
 }
@@ -121,11 +147,11 @@ fn a_client_that_only_claims_to_have_posted_is_found_out() {
 #[test]
 fn a_handler_that_posts_twice_is_found_out() {
     let client = Client::new();
-    let report = with_handler(&healthy(), move |job| {
+    let report = with_handler(&healthy(), move |office, job| {
         let client = client.clone();
         async move {
-            deliver(client.clone(), job.clone()).await?;
-            deliver(client, job).await
+            deliver(client.clone(), office.clone(), job.clone()).await?;
+            deliver(client, office, job).await
         }
     });
     assert_eq!(report.problems.len(), 3, "{report}");
@@ -144,7 +170,7 @@ fn a_client_that_alters_what_it_posts_is_found_out() {
         }
     }
     let client = Forger(Client::new());
-    let report = with_handler(&healthy(), move |job| deliver(client.clone(), job));
+    let report = with_handler(&healthy(), move |office, job| deliver(client.clone(), office, job));
     assert_eq!(report.problems.len(), 3, "{report}");
     assert!(report.problems[0].ends_with("what its receiver saw is not what was sent"), "{report}");
 }
@@ -154,7 +180,7 @@ fn a_delivery_that_comes_to_no_end_is_given_up_and_said_so() {
     let mut plan = healthy();
     plan.pace =
         Pace { timeout: NEVER, drain: Duration::ZERO, patience: Duration::from_millis(20), ..plan.pace };
-    let report = with_handler(&plan, |_| async {
+    let report = with_handler(&plan, |_, _| async {
         std::future::pending::<()>().await;
         Ok(())
     });
@@ -194,14 +220,15 @@ fn healthy() -> Plan {
 
 fn with_handler<H, F>(plan: &Plan, handler: H) -> Report
 where
-    H: Fn(Job) -> F + Send + Sync + 'static,
+    H: Fn(Office, Job) -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     let mut campaign = Campaign::start(plan).expect("loopback ports");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio starts");
     runtime.block_on(async {
-        let queue = plan.configure(Queue::builder()).build();
-        queue.register(KIND, handler);
+        let queue = campaign.build(Queue::builder()).expect("in memory");
+        let office = campaign.office();
+        queue.register(KIND, move |job| handler(office.clone(), job));
         queue.start();
         let driven = campaign.drive(&queue, &Tokio::default(), &mut Nobody, &Interrupt::new()).await;
         driven.expect("it runs");
@@ -231,6 +258,19 @@ struct RaiseAtSuccess<'a>(&'a Interrupt);
 impl Watcher for RaiseAtSuccess<'_> {
     fn event(&mut self, event: &Event) {
         if matches!(event, Event::Succeeded(_)) {
+            self.0.raise();
+        }
+    }
+
+    fn stopping(&mut self, _: Ending) {}
+}
+
+/// Raises the interrupt when the first delivery is dead.
+struct RaiseAtDeath<'a>(&'a Interrupt);
+
+impl Watcher for RaiseAtDeath<'_> {
+    fn event(&mut self, event: &Event) {
+        if matches!(event, Event::Died { .. }) {
             self.0.raise();
         }
     }

@@ -1,7 +1,10 @@
 //! The programs themselves, as a user runs them.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -47,6 +50,80 @@ fn ctrl_c_ends_it_gracefully_with_a_report_that_is_checked() {
     assert_eq!(count("acknowledged") + count("dead") + count("handed_back"), 329);
     assert_eq!(run["handed_back"].as_array().map(Vec::len), usize::try_from(count("handed_back")).ok());
     assert!(count("handed_back") > 0, "some receivers need more time");
+}
+
+#[cfg(unix)]
+mod killed_twice_it_goes_on {
+    #[test]
+    fn tokio() {
+        super::killed_twice("tokio");
+    }
+
+    #[test]
+    fn smol() {
+        super::killed_twice("smol");
+    }
+
+    #[test]
+    fn compio() {
+        super::killed_twice("compio");
+    }
+}
+
+#[cfg(unix)]
+fn killed_twice(runtime: &str) {
+    let folder = tempfile::tempdir().expect("there is room");
+    let store = folder.path().join("jobs.db");
+    let program = || {
+        let mut command = webhooks(&["--json", "--runtime", runtime, "--store"]);
+        command.arg(&store);
+        command
+    };
+
+    // While it pushes.
+    let mut first = program().stderr(Stdio::null()).spawn().expect("it starts");
+    while accepted(&folder.path().join("jobs.db.logbook")) < 100 {
+        assert!(first.try_wait().expect("it is a child").is_none(), "it ended too early");
+        thread::yield_now();
+    }
+    first.kill().expect("it lives");
+    first.wait().expect("it has ended");
+
+    // While it delivers.
+    let mut second = program().spawn().expect("it starts");
+    let mut progress = BufReader::new(second.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    while !line.contains("66 of 329 settled") {
+        line.clear();
+        assert_ne!(progress.read_line(&mut line).expect("it is text"), 0, "it ended too early");
+    }
+    second.kill().expect("it lives");
+    second.wait().expect("it has ended");
+
+    let third = report(program().output().expect("it starts"));
+    let (total, lives) = (&third["runs"][0]["total"], &third["runs"][0]["lives"]);
+    let count = |of: &Value, what: &str| of[what].as_u64().expect("it is a number");
+    assert_eq!((count(lives, "lives"), count(lives, "kills"), count(lives, "kept")), (3, 2, 0), "{third:#}");
+    assert!(count(lives, "pushed_twice") <= 32, "{third:#}");
+    let all = 329 + count(lives, "pushed_twice");
+    assert_eq!(count(total, "accepted"), all, "{third:#}");
+    assert_eq!(count(total, "acknowledged") + count(total, "dead"), all, "{third:#}");
+
+    let fourth = report(program().output().expect("it starts"));
+    assert_eq!(&fourth["runs"][0]["total"], total, "nothing is left to be done");
+}
+
+/// How many deliveries the logbook has as accepted; none if there is no logbook.
+#[cfg(unix)]
+fn accepted(logbook: &Path) -> usize {
+    fs::read_to_string(logbook).unwrap_or_default().matches("\"accepted\"").count()
+}
+
+#[cfg(unix)]
+fn report(Output { status, stdout, .. }: Output) -> Value {
+    let report: Value = serde_json::from_slice(&stdout).expect("standard output is one JSON object");
+    assert_eq!((status.code(), &report["ok"]), (Some(0), &true.into()), "{report:#}");
+    report
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::contenders::ours;
+use crate::durable::beside_build;
 use crate::measure::per_job;
 use crate::work::{Burst, Void};
 
@@ -28,15 +29,35 @@ impl Build {
         Ok(Self { program: here.with_file_name(name) })
     }
 
+    /// A program of `benches/rivals`, whose dependencies cannot be linked into this one.
+    pub(crate) fn rival(folder: &str, name: &str) -> Result<Self, Void> {
+        let manifest = format!("{}/../rivals/{folder}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+        let target = beside_build("rivals")?;
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--release", "--quiet", "--locked", "--manifest-path", &manifest]);
+        command.arg("--target-dir").arg(&target);
+        if !command.status().is_ok_and(|status| status.success()) {
+            return Err(Void(format!("{name} does not build")));
+        }
+        Ok(Self { program: target.join("release").join(name) })
+    }
+
     /// Runs it, and reads the figures that it prints.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<Vec<f64>, Void> {
+        let figures = self.say(arguments)?;
+        let figures: Result<Vec<f64>, _> = figures.split_whitespace().map(str::parse).collect();
+        figures.map_err(|error| Void(error.to_string()))
+    }
+
+    /// Runs it, and gives back what it prints.
+    pub(crate) fn say(&self, arguments: &[&str]) -> Result<String, Void> {
         let output = Command::new(&self.program).args(arguments).output();
         let output = output.map_err(|error| Void(format!("{}: {error}", self.program.display())))?;
-        let figures = String::from_utf8_lossy(&output.stdout);
-        let figures: Result<Vec<f64>, _> = figures.split_whitespace().map(str::parse).collect();
-        match figures {
-            Ok(figures) if output.status.success() && !figures.is_empty() => Ok(figures),
-            _ => Err(Void(String::from_utf8_lossy(&output.stderr).into_owned())),
+        if output.status.success() && !output.stdout.is_empty() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(Void(String::from_utf8_lossy(&output.stderr).into_owned()))
         }
     }
 }

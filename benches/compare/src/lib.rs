@@ -10,6 +10,7 @@
 
 mod builds;
 mod contenders;
+mod durable;
 mod machine;
 mod measure;
 mod memory;
@@ -43,8 +44,8 @@ struct Arguments {
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
-    /// Write `benches/README.md` and its plots as well.
-    #[arg(long, conflicts_with_all = ["only", "quick"])]
+    /// Write `benches/README.md` and its plots as well: all of it, or with `--only durable` that part.
+    #[arg(long, conflicts_with = "quick")]
     write: bool,
 }
 
@@ -68,6 +69,10 @@ impl Settings {
 #[must_use]
 pub fn compare() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.write && !["", "durable"].contains(&arguments.only.as_str()) {
+        eprintln!("--write needs all scenarios, or --only durable");
+        return ExitCode::FAILURE;
+    }
     let targets: Vec<_> = TARGETS.iter().filter(|target| target.matches(&arguments.only)).collect();
     let mut scenarios = scenarios::all(Settings { quick: arguments.quick });
     scenarios.retain(|scenario| {

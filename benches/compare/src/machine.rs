@@ -16,13 +16,16 @@ pub(crate) struct Machine {
     pub(crate) crates: Vec<String>,
 }
 
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 13] = [
     "apalis",
+    "apalis-sqlite",
     "async-channel",
     "compio",
+    "effectum",
     "flume",
     "kanal",
     "queue-core",
+    "rusqlite",
     "serde_json",
     "smol",
     "tako-rs",
@@ -42,7 +45,7 @@ impl Machine {
             load: load.split(' ').next().unwrap_or_default().to_owned(),
             rustc: say("rustc", &["--version"]),
             commit: if changed { commit + ", with changes" } else { commit },
-            crates: versions(include_str!("../../../Cargo.lock")),
+            crates: versions(),
         }
     }
 }
@@ -53,8 +56,20 @@ fn say(program: &str, arguments: &[&str]) -> String {
         .map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The versions that this program was built with.
-fn versions(lock: &str) -> Vec<String> {
+/// The versions that this program and the rivals beside it were built with.
+fn versions() -> Vec<String> {
+    let mut versions = versions_in(include_str!("../../../Cargo.lock"));
+    let rivals = [
+        ("apalis-sqlite", include_str!("../../rivals/apalis-sqlite/Cargo.lock")),
+        ("effectum", include_str!("../../rivals/effectum/Cargo.lock")),
+    ];
+    for (rival, lock) in rivals {
+        versions.extend(versions_in(lock).into_iter().filter(|version| version.starts_with(rival)));
+    }
+    versions
+}
+
+fn versions_in(lock: &str) -> Vec<String> {
     let packages = lock.split("[[package]]").filter_map(|package| {
         let mut fields = package.lines().filter_map(|line| line.split_once(" = "));
         let name = fields.find(|(key, _)| *key == "name")?.1.trim_matches('"');

@@ -1,4 +1,4 @@
-//! Writes `benches/README.md` and the plots in it.
+//! Writes `benches/README.md` and the plots in it: of its two parts, those that were measured.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -18,6 +18,7 @@ Written by `cargo run --release -p queue-compare -- --write`; do not edit by han
 |---|---|
 | compare with rivals, in turns and in one process | `cargo run --release -p queue-compare` |
 | see whether it works, or one scenario | `… -- --quick`, `… -- --only burst-json` |
+| write only the part about durable stores anew | `… -- --write --only durable` |
 | time our own parts and axes | `cargo bench -p queue-benches` |
 | count instructions beside the baseline | `benches/instructions` |
 
@@ -27,14 +28,54 @@ ratio is the first row's figure to each. Absolute figures depend on the machine 
 within one run mean anything, and those of a busy machine little.
 ";
 
+const ABOUT_DURABLE: &str = "\
+A job counts from its push, which is acknowledged when it is on disk, until its end is on disk, too; what was set for that
+is named below each table. effectum and apalis-sqlite run in processes of their own, because each links another SQLite
+(`benches/rivals`). Contenders get as many jobs as they can do in about the same time.
+
+";
+
+const DURABLE: &str = "\n# Durable stores\n";
+
 pub(crate) fn write(report: &Report) -> Result<(), Box<dyn Error>> {
     let benches = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     fs::create_dir_all(benches.join("plots"))?;
-    let mut text = HEAD.to_owned();
+    let path = benches.join("README.md");
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let (memory, durable) = old.split_once(DURABLE).unwrap_or((&old, ""));
+    let (durable_now, memory_now): (Vec<_>, Vec<_>) =
+        report.scenarios.iter().partition(|outcome| is_durable(outcome.name));
+    let mut text = memory.to_owned();
+    if !memory_now.is_empty() {
+        HEAD.clone_into(&mut text);
+        text.push_str("\n# In memory\n\n");
+        verdicts(&mut text, report, false)?;
+        instructions(&mut text, &benches.join("instructions.txt"))?;
+        scenarios(&mut text, &memory_now, benches)?;
+    }
+    text.push_str(DURABLE);
+    if durable_now.is_empty() {
+        text.push_str(durable);
+    } else {
+        text.push('\n');
+        text.push_str(ABOUT_DURABLE);
+        verdicts(&mut text, report, true)?;
+        scenarios(&mut text, &durable_now, benches)?;
+    }
+    fs::write(path, text)?;
+    Ok(())
+}
+
+/// Which of the two parts a scenario or a target belongs to.
+pub(crate) fn is_durable(name: &str) -> bool {
+    name.starts_with("durable")
+}
+
+fn verdicts(text: &mut String, report: &Report, durable: bool) -> Result<(), Box<dyn Error>> {
     let machine = &report.machine;
     writeln!(
         text,
-        "\nThis run: commit {}; {}, {} cores, load {} at the start; {}; {}.",
+        "This run: commit {}; {}, {} cores, load {} at the start; {}; {}.",
         machine.commit,
         machine.cpu,
         machine.cores,
@@ -43,16 +84,18 @@ pub(crate) fn write(report: &Report) -> Result<(), Box<dyn Error>> {
         machine.crates.join(", ")
     )?;
     text.push_str("\n## Targets\n\n```\n");
-    for verdict in &report.targets {
+    for verdict in report.targets.iter().filter(|verdict| is_durable(verdict.name) == durable) {
         writeln!(text, "{}", verdict_line(verdict))?;
     }
     text.push_str("```\n");
-    instructions(&mut text, &benches.join("instructions.txt"))?;
-    for outcome in &report.scenarios {
-        scenario(&mut text, outcome)?;
+    Ok(())
+}
+
+fn scenarios(text: &mut String, outcomes: &[&Outcome], benches: &Path) -> Result<(), Box<dyn Error>> {
+    for outcome in outcomes {
+        scenario(text, outcome)?;
         plot::write(outcome, &benches.join(format!("plots/{}.svg", outcome.name)))?;
     }
-    fs::write(benches.join("README.md"), text)?;
     Ok(())
 }
 
@@ -75,10 +118,16 @@ fn instructions(text: &mut String, baseline: &Path) -> Result<(), Box<dyn Error>
 }
 
 fn scenario(text: &mut String, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
-    let Outcome { name, about, repetitions, metrics, void } = outcome;
+    let Outcome { name, about, repetitions, metrics, void, settings } = outcome;
     writeln!(text, "\n## {name}\n\n{about}. Medians of {repetitions}.\n\n![{name}](plots/{name}.svg)\n")?;
     for figures in metrics {
         table(text, figures)?;
+    }
+    if !settings.is_empty() {
+        for setting in settings {
+            writeln!(text, "- {setting}")?;
+        }
+        text.push('\n');
     }
     for void in void {
         writeln!(text, "Void: {void}\n")?;

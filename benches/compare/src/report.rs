@@ -25,6 +25,9 @@ pub(crate) fn print_outcome(outcome: &Outcome) {
     for figures in &outcome.metrics {
         print_figures(figures);
     }
+    for setting in &outcome.settings {
+        println!("  {setting}");
+    }
     for void in &outcome.void {
         println!("void: {void}");
     }

@@ -16,6 +16,8 @@ pub(crate) struct Outcome {
     pub(crate) metrics: Vec<Figures>,
     /// Runs that do not count, and why.
     pub(crate) void: Vec<String>,
+    /// What contenders were set to.
+    pub(crate) settings: Vec<String>,
 }
 
 /// One metric of all contenders.
@@ -74,5 +76,9 @@ pub(crate) fn run(scenario: Scenario) -> Outcome {
         });
         Figures { metric: name, unit, rows: rows.collect() }
     });
-    Outcome { name, about, repetitions, metrics: metrics.collect(), void }
+    let metrics = metrics.collect();
+    let settings = contenders.iter().filter(|contender| !contender.set_to.borrow().is_empty());
+    let settings =
+        settings.map(|contender| format!("{}: {}", contender.name, contender.set_to.borrow())).collect();
+    Outcome { name, about, repetitions, metrics, void, settings }
 }

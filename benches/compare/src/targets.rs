@@ -44,6 +44,7 @@ const fn alone(name: &'static str, scenario: &'static str, metric: &'static str,
     Target { name, scenario, metric, ours: TOKIO, rival: None, limit }
 }
 
+const FULL: &str = "queue, SQLite, Full";
 const MPSC: &str = "tokio mpsc, 1 worker";
 
 pub(crate) const TARGETS: &[Target] = &[
@@ -85,6 +86,13 @@ pub(crate) const TARGETS: &[Target] = &[
     alone("worst-push", "worst-push", "time of the worst push", 1_000.0),
     // On a machine that others use, a push may wait for a core: this is what remains of it without that.
     alone("worst-push/cpu", "worst-push", "CPU of the worst push", 1_000.0),
+    beside("durable-16/apalis-sqlite", "durable-16", TIME, FULL, "apalis-sqlite", 0.05),
+    beside("durable-16/effectum", "durable-16", TIME, FULL, "effectum", 0.25),
+    beside("durable-256/apalis-sqlite", "durable-256", TIME, FULL, "apalis-sqlite", 0.05),
+    beside("durable-256/effectum", "durable-256", TIME, FULL, "effectum", 0.25),
+    beside("durable-256/raw-log", "durable-256", TIME, FULL, "raw log", 2.5),
+    beside("durable-push/fdatasync", "durable-push", "p50", FULL, "fdatasync of 4 KiB", 1.6),
+    Target { ours: FULL, ..alone("durable-restart", "durable-restart", "time to the first job", 1_000.0) },
 ];
 
 impl Target {

@@ -4,13 +4,13 @@
 //! Pure: it looks at an [`Evidence`] and names every problem it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 use queue_core::{DeadReason, JobId, Payload};
 
 use super::campaign::{Ending, Shipment};
+use super::history::History;
 use super::plan::Route;
-use super::receivers::{Ledger, Record};
+use super::receivers::{Behaviour, Ledger, Record};
 use super::tally::Track;
 
 /// Everything that is known when a campaign is over.
@@ -30,16 +30,21 @@ pub struct Evidence {
     pub dead: Vec<Letter>,
     /// The jobs that shutdown gave back.
     pub returned: Vec<Returned>,
+    /// How many jobs stay in the store, as the report of shutdown says.
+    pub kept: usize,
     /// The jobs that were still running after shutdown.
     pub abandoned: Vec<JobId>,
     /// How many jobs were done or became dead letters during shutdown, as its report says.
     pub drained: u64,
     /// How many jobs were cancelled during shutdown, as its report says.
     pub cancelled: u64,
-    /// How many jobs had come to an end when shutdown began, as the events say.
-    pub ended_before: RangeInclusive<usize>,
+    /// How many jobs had come to an end when shutdown began, as the events say: at least, and at most. There is no most
+    /// with a store, whose events come after what they tell of.
+    pub ended_before: (usize, Option<usize>),
     /// What the receivers say.
     pub ledger: Ledger,
+    /// What was noted of this life and earlier ones, if jobs outlive the process.
+    pub history: Option<History>,
 }
 
 /// A dead letter.
@@ -77,6 +82,8 @@ pub enum Fate<'a> {
     Dead(&'a Letter),
     /// Shutdown gave it back.
     HandedBack(&'a Returned),
+    /// It stays in the store.
+    Kept,
     /// It was still running after shutdown.
     Abandoned,
 }
@@ -94,6 +101,7 @@ impl Evidence {
             self.audit_fate(shipment, &mut complain);
             self.audit_attempts(shipment, &mut complain);
         }
+        self.audit_lives(&mut problems);
         self.audit_strangers(&mut problems);
         self.audit_shutdown(&mut problems);
         problems
@@ -107,13 +115,45 @@ impl Evidence {
         let dead = self.dead.iter().filter(|letter| letter.id == id).map(Fate::Dead);
         let returned = self.returned.iter().filter(|returned| returned.id == id).map(Fate::HandedBack);
         let abandoned = self.abandoned.iter().filter(|abandoned| **abandoned == id).map(|_| Fate::Abandoned);
-        acknowledged.into_iter().chain(dead).chain(returned).chain(abandoned).collect()
+        let mut fates: Vec<_> =
+            acknowledged.into_iter().chain(dead).chain(returned).chain(abandoned).collect();
+        if fates.is_empty() {
+            // Its end may have been recorded and its event lost in a kill, or it is still in the store.
+            if self.kept > 0 {
+                fates.push(Fate::Kept);
+            } else if self.may_have_ended_unheard(shipment) {
+                fates.push(Fate::Acknowledged);
+            }
+        }
+        fates
+    }
+
+    /// Whether its receiver has given an answer that a process may have heard and recorded just before it was killed.
+    fn may_have_ended_unheard(&self, shipment: &Shipment) -> bool {
+        self.track(shipment.id).cut > 0 && self.was_answered(shipment)
+    }
+
+    fn was_answered(&self, shipment: &Shipment) -> bool {
+        // These accept the first attempt so that nobody hears it.
+        let behaviour = self.routes[shipment.route].behaviour;
+        let is_mute = matches!(behaviour, Behaviour::Hangup | Behaviour::Slow { .. });
+        let record = self.record(shipment);
+        record.is_some_and(|record| record.processed && (record.duplicates > 0 || !is_mute))
     }
 
     /// What the events said of this job.
     #[must_use]
     pub fn track(&self, id: JobId) -> Track {
         self.tracks.get(&id).copied().unwrap_or_default()
+    }
+
+    /// How many attempts were made at this job.
+    #[must_use]
+    pub fn attempts(&self, id: JobId) -> u32 {
+        match &self.history {
+            Some(history) => history.attempts.get(&id).map_or(0, |attempts| attempts.begun),
+            None => self.track(id).started,
+        }
     }
 
     /// What its receiver says of this delivery.
@@ -139,7 +179,9 @@ impl Evidence {
                 if let Some(reason) = route.expected_death() {
                     complain(format!("counts as delivered, but should be dead: {reason:?}"));
                 }
-                if acks == 0 {
+                // A receiver that is killed may have answered and not yet noted that it did.
+                let may_have = self.kills() > 0 && self.was_answered(shipment);
+                if acks == 0 && !may_have {
                     complain("counts as delivered, but its receiver never acknowledged it".to_owned());
                 }
             }
@@ -153,7 +195,8 @@ impl Evidence {
                 if letter.error.is_empty() {
                     complain("a dead letter without a reason".to_owned());
                 }
-                if letter.attempts != track.failed + track.died {
+                let told = track.failed + track.died;
+                if letter.attempts != told && (track.cut == 0 || letter.attempts < told) {
                     complain(format!("dead after {} attempts: {track:?}", letter.attempts));
                 }
                 if letter.payload[..] != shipment.payload[..] {
@@ -171,6 +214,11 @@ impl Evidence {
                     complain("handed back altered".to_owned());
                 }
             }
+            Fate::Kept => {
+                if self.ending == Ending::Settled {
+                    complain("still in the store, although everything was settled".to_owned());
+                }
+            }
             Fate::Abandoned => complain("still running after shutdown".to_owned()),
         }
     }
@@ -178,15 +226,16 @@ impl Evidence {
     fn audit_attempts(&self, shipment: &Shipment, complain: &mut impl FnMut(String)) {
         let track = self.track(shipment.id);
         let Track { started, succeeded, failed, interrupted, died, .. } = track;
-        if started != succeeded + failed + interrupted + died {
+        if track.cut == 0 && started != succeeded + failed + interrupted + died {
             complain(format!("attempts without an end, or with two: {track:?}"));
         }
         if succeeded > 1 {
             complain(format!("acknowledged {succeeded} times"));
         }
         let Some(record) = self.record(shipment) else { return };
-        if record.attempts > started {
-            complain(format!("its receiver saw {} attempts, but only {started} were made", record.attempts));
+        let made = self.made(shipment);
+        if record.attempts > made {
+            complain(format!("its receiver saw {} attempts, but only {made} were made", record.attempts));
         }
         // The receiver does its work at the first, and recognises the others by their id.
         if record.acks > record.duplicates + u32::from(record.processed) {
@@ -195,6 +244,47 @@ impl Evidence {
         if record.altered > 0 || record.fingerprint != shipment.fingerprint {
             complain("what its receiver saw is not what was sent".to_owned());
         }
+    }
+
+    /// How many attempts were made at this delivery, be it by one job or, when a push was in doubt, by two.
+    fn made(&self, shipment: &Shipment) -> u32 {
+        let jobs = self.shipments.iter().filter(|other| other.delivery == shipment.delivery);
+        jobs.map(|job| self.attempts(job.id)).sum()
+    }
+
+    fn kills(&self) -> u32 {
+        self.history.as_ref().map_or(0, |history| history.kills)
+    }
+
+    /// No attempt comes back after its end, and no job is forgotten by the store or remembered after its end.
+    fn audit_lives(&self, problems: &mut Vec<String>) {
+        let Some(history) = &self.history else { return };
+        for (id, attempts) in &history.attempts {
+            let delivery = history.accepted.get(id).map_or("a delivery that nobody pushed", String::as_str);
+            problems
+                .extend(attempts.problems.iter().map(|problem| format!("{delivery}, job {id}: {problem}")));
+            let letter = self.dead.iter().find(|letter| letter.id == *id);
+            if let Some(letter) = letter.filter(|letter| letter.attempts < attempts.counted) {
+                problems.push(format!(
+                    "{delivery}: dead after {} attempts, but {} began",
+                    letter.attempts, attempts.counted
+                ));
+            }
+        }
+        let kept = self.stays();
+        let at_most = kept.clone().count() + history.unknown();
+        let at_least = kept.filter(|shipment| !self.may_have_ended_unheard(shipment)).count();
+        if !(at_least..=at_most).contains(&self.kept) {
+            problems.push(format!(
+                "shutdown leaves {} jobs in the store, but that should be {at_least} to {at_most}",
+                self.kept
+            ));
+        }
+    }
+
+    /// What is in the store, as far as one can know.
+    fn stays(&self) -> impl Iterator<Item = &Shipment> + Clone {
+        self.shipments.iter().filter(|shipment| matches!(self.fates(shipment)[..], [Fate::Kept]))
     }
 
     /// Nothing is known of a delivery that was never accepted.
@@ -230,22 +320,44 @@ impl Evidence {
         if self.cancelled > 0 {
             problems.push(format!("{} jobs were cancelled, and nobody asked for it", self.cancelled));
         }
-        let reported = usize::try_from(self.drained + self.cancelled).unwrap_or(usize::MAX);
-        let reported = reported.saturating_add(self.returned.len() + self.abandoned.len());
-        let left = self.shipments.len().saturating_sub(reported);
-        if !self.ended_before.contains(&left) {
+        let during = usize::try_from(self.drained + self.cancelled).unwrap_or(usize::MAX);
+        let reported = during.saturating_add(self.returned.len() + self.kept + self.abandoned.len());
+        // Jobs that stay in the store and that nobody knows to have been accepted.
+        let unknown = self.kept.saturating_sub(self.stays().count());
+        let all = self.shipments.len() + unknown;
+        let left = all.saturating_sub(reported);
+        let (at_least, at_most) = self.ended_before(during);
+        if !(at_least..=at_most).contains(&left) {
             problems.push(format!(
-                "shutdown reports {reported} of {} jobs, which leaves {left} that ended before it; that were {:?}",
-                self.shipments.len(),
-                self.ended_before,
+                "shutdown reports {reported} of {all} jobs, which leaves {left} that ended before it; that were \
+                 {at_least} to {at_most}",
             ));
         }
+    }
+
+    /// How many jobs had come to an end when shutdown began, if so many did during it. What was told of by now, when all
+    /// events are here, has ended, and so has each dead letter; with a store so may have what a kill left in doubt.
+    fn ended_before(&self, during: usize) -> (usize, usize) {
+        let has_ended = |shipment: &&Shipment| {
+            let track = self.track(shipment.id);
+            track.succeeded + track.died > 0 || self.dead.iter().any(|letter| letter.id == shipment.id)
+        };
+        let ended = self.shipments.iter().filter(has_ended).count();
+        let in_doubt = self.shipments.iter().filter(|shipment| {
+            !has_ended(shipment) && self.history.is_some() && self.may_have_ended_unheard(shipment)
+        });
+        let at_least = ended.saturating_sub(during);
+        let at_most = (ended + in_doubt.count()).saturating_sub(during);
+        let (told_at_least, told_at_most) = self.ended_before;
+        (at_least.max(told_at_least), told_at_most.map_or(at_most, |told| told.min(at_most)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webhooks::history::Attempts;
+    use crate::webhooks::logbook::Entry;
     use crate::webhooks::receivers::{Account, Behaviour, Fingerprint};
 
     const ACKNOWLEDGED: u64 = 1;
@@ -292,6 +404,7 @@ mod tests {
                 attempts: 2,
                 payload: shipments[2].payload.clone(),
             }],
+            kept: 0,
             abandoned: vec![],
             routes,
             shipments,
@@ -300,8 +413,9 @@ mod tests {
             missed_events: 0,
             drained: 1,
             cancelled: 0,
-            ended_before: 1..=1,
+            ended_before: (1, Some(1)),
             ledger,
+            history: None,
         }
     }
 
@@ -384,6 +498,88 @@ mod tests {
         assert_found(&both, "delivery-2 to gone: has more than one fate");
     }
 
+    /// The same after a kill in which everything was under way, as its logbook has it.
+    fn after_a_kill(forge: impl FnOnce(&mut Evidence)) -> Vec<String> {
+        after(|it| {
+            let mut history = History::default();
+            history.kills = 1;
+            for shipment in &it.shipments {
+                let (delivery, job) = (shipment.delivery.clone(), shipment.id.as_u64());
+                history.add(Entry::Accepted { delivery, job });
+                let begun = it.tracks[&shipment.id].started;
+                let attempts = history.attempts.entry(shipment.id).or_default();
+                (attempts.begun, attempts.counted) = (begun, begun);
+            }
+            it.history = Some(history);
+            it.tracks.values_mut().for_each(|track| track.cut = 1);
+            it.ended_before.1 = None;
+            forge(it);
+        })
+    }
+
+    #[test]
+    fn what_a_kill_may_hide_is_no_problem() {
+        assert_eq!(after_a_kill(|_| ()), Vec::<String>::new());
+        let unheard = after_a_kill(|it| *track(it, ACKNOWLEDGED) = Track { cut: 1, ..Track::default() });
+        assert_eq!(unheard, Vec::<String>::new(), "its receiver has answered");
+        let unnoted = after_a_kill(|it| record_of(it, ACKNOWLEDGED).acks = 0);
+        assert_eq!(unnoted, Vec::<String>::new(), "the client has heard it, the receiver was killed");
+    }
+
+    #[test]
+    fn what_a_kill_may_not_do_is_found() {
+        let lost = after_a_kill(|it| it.returned.clear());
+        assert_found(&lost, "delivery-3 to refused: accepted and then lost");
+        let unanswered = after_a_kill(|it| {
+            *track(it, ACKNOWLEDGED) = Track { cut: 1, ..Track::default() };
+            record_of(it, ACKNOWLEDGED).duplicates = 0;
+        });
+        assert_found(&unanswered, "delivery-1 to hangup: accepted and then lost");
+        assert_found(
+            &after_a_kill(|it| record_of(it, DEAD).attempts = 2),
+            "saw 2 attempts, but only 1 were made",
+        );
+        let attempts = |it: &mut Evidence, id, forge: fn(&mut Attempts)| {
+            let history = it.history.as_mut().expect("it has one");
+            forge(history.attempts.get_mut(&JobId::new(id)).expect("it ran"));
+        };
+        let forgotten = after_a_kill(|it| attempts(it, DEAD, |it| it.counted = 5));
+        assert_found(&forgotten, "delivery-2: dead after 1 attempts, but 5 began");
+        let back = after_a_kill(|it| attempts(it, DEAD, |it| it.problems.push("it is back".to_owned())));
+        assert_found(&back, "delivery-2, job 2: it is back");
+    }
+
+    #[test]
+    fn what_stays_in_the_store_adds_up() {
+        let keep = |it: &mut Evidence, kept| {
+            it.returned.clear();
+            it.kept = kept;
+        };
+        assert_eq!(after_a_kill(|it| keep(it, 1)), Vec::<String>::new());
+        assert_found(
+            &after_a_kill(|it| keep(it, 2)),
+            "leaves 2 jobs in the store, but that should be 1 to 1",
+        );
+        let doubted = |it: &mut Evidence, kept| {
+            keep(it, kept);
+            let history = it.history.as_mut().expect("it has one");
+            let pushing = Entry::Pushing { delivery: "delivery-3".to_owned() };
+            [Entry::Born, pushing, Entry::Born].into_iter().for_each(|entry| history.add(entry));
+        };
+        for kept in [1, 2] {
+            assert_eq!(after_a_kill(|it| doubted(it, kept)), Vec::<String>::new(), "it may be there twice");
+        }
+        assert_found(
+            &after_a_kill(|it| doubted(it, 3)),
+            "leaves 3 jobs in the store, but that should be 1 to 2",
+        );
+        let settled = after_a_kill(|it| {
+            keep(it, 1);
+            it.ending = Ending::Settled;
+        });
+        assert_found(&settled, "delivery-3 to refused: still in the store");
+    }
+
     #[test]
     fn a_doubled_attempt_is_found() {
         assert_found(&after(|it| record_of(it, DEAD).attempts = 2), "saw 2 attempts, but only 1 were made");
@@ -452,6 +648,11 @@ mod tests {
     fn a_report_of_shutdown_that_does_not_add_up_is_found() {
         assert_found(&after(|it| it.drained = 2), "shutdown reports 3 of 3 jobs, which leaves 0");
         assert_found(&after(|it| it.drained = 0), "shutdown reports 1 of 3 jobs, which leaves 2");
+        let too_many = after_a_kill(|it| it.drained = 2);
+        assert_found(
+            &too_many,
+            "shutdown reports 3 of 3 jobs, which leaves 0 that ended before it; that were 1",
+        );
         assert_found(&after(|it| it.cancelled = 1), "1 jobs were cancelled");
         assert_found(&after(|it| it.missed_events = 1), "1 events were missed");
         assert_found(&after(|it| it.ending = Ending::OutOfPatience), "came to no end");

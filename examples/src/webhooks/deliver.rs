@@ -1,10 +1,14 @@
 //! The job: one attempt at one delivery. There is one copy of it, whatever the runtime.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use queue_core::{BoxError, Job, JobError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::logbook::{Entry, Logbook};
 use super::post::{Delivery, Post, PostError, Reply};
 
 /// The kind of all jobs of this program; their named queues differ.
@@ -17,22 +21,26 @@ pub struct Webhook {
     pub delivery: String,
     /// The event's name.
     pub event: String,
-    /// Where to post it.
-    pub url: String,
+    /// Whom to post it to: a name, because a job may be older than its receiver's address.
+    pub receiver: String,
     /// The JSON to post, byte for byte.
     pub body: Box<RawValue>,
 }
 
-impl From<Webhook> for Delivery {
-    fn from(webhook: Webhook) -> Self {
-        let body: Box<str> = webhook.body.into();
-        Self {
-            id: webhook.delivery,
-            event: webhook.event,
-            url: webhook.url,
-            body: Bytes::from(body.into_string()),
-        }
+impl Webhook {
+    fn to(self, url: String) -> Delivery {
+        let body: Box<str> = self.body.into();
+        Delivery { id: self.delivery, event: self.event, url, body: Bytes::from(body.into_string()) }
     }
+}
+
+/// What deliveries need apart from a client. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Office {
+    /// Where each receiver is now.
+    pub addresses: Arc<BTreeMap<String, String>>,
+    /// Where attempts are noted, if jobs outlive the process.
+    pub logbook: Option<Logbook>,
 }
 
 /// The handler, except for the client. Its timeout is the queue's.
@@ -41,10 +49,17 @@ impl From<Webhook> for Delivery {
 ///
 /// # Errors
 ///
-/// What [`judge`] makes of the answer, or that the payload is not a [`Webhook`].
-pub async fn deliver<P: Post>(client: P, job: Job) -> Result<(), BoxError> {
-    let delivery = Delivery::from(job.deserialize::<Webhook>()?);
-    judge(client.post(&delivery).await)
+/// What [`judge`] makes of the answer, or that the payload is not a [`Webhook`] to a known receiver.
+pub async fn deliver<P: Post>(client: P, office: Office, job: Job) -> Result<(), BoxError> {
+    let webhook: Webhook = job.deserialize()?;
+    let Some(url) = office.addresses.get(&webhook.receiver).cloned() else {
+        return Err(JobError::discard(format!("nobody is called {}", webhook.receiver)).into());
+    };
+    if let Some(logbook) = &office.logbook {
+        let (delivery, job, attempt) = (webhook.delivery.clone(), job.id.as_u64(), job.attempt);
+        logbook.note(Entry::Begun { delivery, job, attempt });
+    }
+    judge(client.post(&webhook.to(url)).await)
 }
 
 /// What an answer means for the job: done, try again (when?), or give it up.
@@ -149,11 +164,12 @@ mod tests {
         let webhook = Webhook {
             delivery: "delivery-001".to_owned(),
             event: "ping".to_owned(),
-            url: "http://127.0.0.1/".to_owned(),
+            receiver: "healthy".to_owned(),
             body: RawValue::from_string(body.to_owned()).expect("valid JSON"),
         };
         let bytes = serde_json::to_vec(&webhook).expect("it can be written");
-        let delivery = Delivery::from(serde_json::from_slice::<Webhook>(&bytes).expect("and read"));
+        let webhook: Webhook = serde_json::from_slice(&bytes).expect("and read");
+        let delivery = webhook.to("http://127.0.0.1/".to_owned());
         assert_eq!((delivery.id.as_str(), delivery.event.as_str()), ("delivery-001", "ping"));
         assert_eq!(delivery.body, body);
     }

@@ -1,5 +1,6 @@
 //! What is delivered to whom, and how patiently.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use queue_core::{Builder, DeadReason, Jitter, QueueConfig, RetryPolicy, Runtime};
@@ -16,6 +17,9 @@ pub struct Plan {
     pub payloads: Vec<Payload>,
     /// How long everything may take.
     pub pace: Pace,
+    /// The file in which the jobs outlive the process; beside it, one of the same name and `.logbook` for what must be
+    /// known to check them. `None`: in memory.
+    pub store: Option<PathBuf>,
 }
 
 /// A receiver, and the named queue for it.
@@ -78,6 +82,7 @@ impl Plan {
                 drain: Duration::from_secs(2),
                 patience: Duration::from_mins(1),
             },
+            store: None,
         })
     }
 

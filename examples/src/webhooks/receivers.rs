@@ -27,6 +27,7 @@ mod ledger;
 pub use behaviour::Behaviour;
 pub use ledger::{Account, Fingerprint, Ledger, Record};
 
+use super::logbook::Logbook;
 use book::Book;
 
 const BACKLOG: i32 = 128;
@@ -47,10 +48,22 @@ impl Receivers {
     ///
     /// When a port or a thread is not to be had.
     pub fn start<N: Into<String>>(receivers: impl IntoIterator<Item = (N, Behaviour)>) -> io::Result<Self> {
+        Self::resume(receivers, None)
+    }
+
+    /// The same, with receivers that remember what this logbook says they have seen, and go on noting it there.
+    ///
+    /// # Errors
+    ///
+    /// When a port or a thread is not to be had, or the logbook could not be written.
+    pub fn resume<N: Into<String>>(
+        receivers: impl IntoIterator<Item = (N, Behaviour)>,
+        logbook: Option<&Logbook>,
+    ) -> io::Result<Self> {
         let receivers = receivers
             .into_iter()
             .map(|(name, behaviour)| {
-                let mut receiver = Receiver::bind(name.into(), behaviour)?;
+                let mut receiver = Receiver::bind(name.into(), behaviour, logbook)?;
                 if behaviour != Behaviour::Refused {
                     receiver.open()?;
                 }
@@ -128,19 +141,15 @@ struct Shared {
 impl Receiver {
     /// Takes a port without listening on it: connections are refused, and unlike a port that was
     /// bound once and given back, no other socket can get it meanwhile.
-    fn bind(name: String, behaviour: Behaviour) -> io::Result<Self> {
+    fn bind(name: String, behaviour: Behaviour, logbook: Option<&Logbook>) -> io::Result<Self> {
+        let book = Mutex::new(Book::open(&name, logbook)?);
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         let listener = TcpListener::from(socket);
         Ok(Self {
             address: listener.local_addr()?,
             listener: Arc::new(listener),
-            shared: Arc::new(Shared {
-                name,
-                behaviour,
-                book: Mutex::default(),
-                stopping: AtomicBool::new(false),
-            }),
+            shared: Arc::new(Shared { name, behaviour, book, stopping: AtomicBool::new(false) }),
             acceptor: None,
         })
     }

@@ -1,6 +1,6 @@
 //! The report: for people as text, for programs as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Report {
     pub dead_letters: Vec<Dead>,
     /// Every delivery that shutdown gave back.
     pub handed_back: Vec<Unfinished>,
+    /// What was different because the jobs outlive the process; `None` if they do not.
+    pub lives: Option<Lives>,
     /// Everything that is wrong; empty if all is well.
     pub problems: Vec<String>,
 }
@@ -50,6 +52,21 @@ pub struct Line {
     pub seen: u64,
     /// Those of them that the receiver recognised as already processed.
     pub duplicates: u64,
+}
+
+/// How often the program was started on the same store, and what came of that.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lives {
+    /// How often it was started.
+    pub lives: u32,
+    /// How often it was killed.
+    pub kills: u32,
+    /// How many jobs stay in the store.
+    pub kept: usize,
+    /// Attempts that were begun again in a later life: what was running when it was killed or interrupted.
+    pub repeated: u32,
+    /// Deliveries that were pushed again because a kill left it unknown whether they had been accepted, and had been.
+    pub pushed_twice: usize,
 }
 
 /// A dead letter.
@@ -98,6 +115,7 @@ impl Report {
                 .collect(),
             dead_letters: Vec::new(),
             handed_back: Vec::new(),
+            lives: Lives::of(evidence),
             problems: evidence.problems(),
         };
         for shipment in &evidence.shipments {
@@ -116,7 +134,7 @@ impl Report {
         let receiver = evidence.routes[shipment.route].name;
         let mut line = Line {
             accepted: 1,
-            attempts: evidence.track(shipment.id).started.into(),
+            attempts: evidence.attempts(shipment.id).into(),
             seen: evidence.record(shipment).map_or(0, |record| record.attempts.into()),
             duplicates: evidence.record(shipment).map_or(0, |record| record.duplicates.into()),
             ..Line::default()
@@ -144,10 +162,24 @@ impl Report {
                     attempts: returned.attempts,
                 });
             }
-            Some(Fate::Abandoned) | None => {}
+            Some(Fate::Kept | Fate::Abandoned) | None => {}
         }
         self.receivers[shipment.route].add(&line);
         self.total.add(&line);
+    }
+}
+
+impl Lives {
+    fn of(evidence: &Evidence) -> Option<Self> {
+        let history = evidence.history.as_ref()?;
+        let deliveries: BTreeSet<_> = evidence.shipments.iter().map(|shipment| &shipment.delivery).collect();
+        Some(Self {
+            lives: history.lives,
+            kills: history.kills,
+            kept: evidence.kept,
+            repeated: history.attempts.values().map(|attempts| attempts.repeated).sum(),
+            pushed_twice: evidence.shipments.len() - deliveries.len(),
+        })
     }
 }
 
@@ -207,6 +239,13 @@ impl Display for Report {
             (format!("{receiver}, after {}", count(*attempts, "failed attempt")), &back.delivery, &back.event)
         });
         list(f, "handed back", back)?;
+        if let Some(Lives { lives, kills, kept, repeated, pushed_twice }) = self.lives {
+            writeln!(
+                f,
+                "  life {lives} on this store, killed {kills} times; begun again {repeated}, pushed again \
+                 {pushed_twice}, kept for later {kept}"
+            )?;
+        }
         if self.is_ok() {
             return writeln!(
                 f,
@@ -308,6 +347,7 @@ mod tests {
                 receiver,
                 attempts: 0,
             }],
+            lives: None,
             problems: vec![],
         }
     }

@@ -47,9 +47,9 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     let mut campaign = Campaign::start(plan)?;
     match name {
-        RuntimeName::Tokio => tokio::drive(&mut campaign, plan, watcher, interrupt)?,
-        RuntimeName::Smol => smol::drive(&mut campaign, plan, watcher, interrupt)?,
-        RuntimeName::Compio => compio::drive(&mut campaign, plan, watcher, interrupt)?,
+        RuntimeName::Tokio => tokio::drive(&mut campaign, watcher, interrupt)?,
+        RuntimeName::Smol => smol::drive(&mut campaign, watcher, interrupt)?,
+        RuntimeName::Compio => compio::drive(&mut campaign, watcher, interrupt)?,
     }
     campaign.finish(&name.to_string())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use queue_core::{Event, JobId, JobInfo};
+use serde::{Deserialize, Serialize};
 
 /// The events of all jobs, counted.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,43 @@ pub struct Track {
     pub died: u32,
     /// How often shutdown gave the job back.
     pub handed_back: u32,
+    /// How often the process was killed before anything told of the job's end: the last events of each such life may be
+    /// missing.
+    pub cut: u32,
+}
+
+/// What an event tells of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// An attempt started.
+    Started,
+    /// It succeeded.
+    Succeeded,
+    /// It failed, to be tried again.
+    Failed,
+    /// Shutdown interrupted it.
+    Interrupted,
+    /// It made the job a dead letter.
+    Died,
+    /// Shutdown gave the job back.
+    HandedBack,
+}
+
+impl What {
+    /// What this event tells, and of which job; `None` if it tells of nothing that is counted.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<(&JobInfo, Self)> {
+        Some(match event {
+            Event::Started(job) => (job, Self::Started),
+            Event::Succeeded(job) => (job, Self::Succeeded),
+            Event::Retried { job, .. } => (job, Self::Failed),
+            Event::Interrupted(job) => (job, Self::Interrupted),
+            Event::Died { job, .. } => (job, Self::Died),
+            Event::HandedBack(job) => (job, Self::HandedBack),
+            _ => return None,
+        })
+    }
 }
 
 impl Track {
@@ -37,16 +75,16 @@ impl Track {
 }
 
 impl Tally {
-    /// Counts an event.
-    pub fn note(&mut self, event: &Event) {
-        match event {
-            Event::Started(job) => self.track(job).started += 1,
-            Event::Succeeded(job) => self.track(job).succeeded += 1,
-            Event::Retried { job, .. } => self.track(job).failed += 1,
-            Event::Interrupted(job) => self.track(job).interrupted += 1,
-            Event::Died { job, .. } => self.track(job).died += 1,
-            Event::HandedBack(job) => self.track(job).handed_back += 1,
-            _ => {}
+    /// Counts what an event told of a job.
+    pub fn count(&mut self, job: JobId, what: What) {
+        let track = self.tracks.entry(job).or_default();
+        match what {
+            What::Started => track.started += 1,
+            What::Succeeded => track.succeeded += 1,
+            What::Failed => track.failed += 1,
+            What::Interrupted => track.interrupted += 1,
+            What::Died => track.died += 1,
+            What::HandedBack => track.handed_back += 1,
         }
     }
 
@@ -60,9 +98,5 @@ impl Tally {
     #[must_use]
     pub fn ended(&self) -> usize {
         self.tracks.values().filter(|track| track.succeeded + track.died > 0).count()
-    }
-
-    fn track(&mut self, job: &JobInfo) -> &mut Track {
-        self.tracks.entry(job.id).or_default()
     }
 }

@@ -3,11 +3,15 @@
 mod builds;
 mod burst;
 mod delayed;
+mod durable;
 mod fairness;
 mod idle;
 mod latency;
 mod load;
 mod worst_push;
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use crate::Settings;
 use crate::work::Void;
@@ -35,11 +39,18 @@ pub(crate) struct Contender {
     pub(crate) name: &'static str,
     /// One figure for each metric.
     pub(crate) run: Box<dyn FnMut() -> Result<Vec<f64>, Void>>,
+    /// What it was set to, where that matters. Some only know when they have run.
+    pub(crate) set_to: Rc<RefCell<String>>,
 }
 
 impl Contender {
     fn new(name: &'static str, run: impl FnMut() -> Result<Vec<f64>, Void> + 'static) -> Self {
-        Self { name, run: Box::new(run) }
+        Self { name, run: Box::new(run), set_to: Rc::default() }
+    }
+
+    fn set_to(self, what: impl Into<String>) -> Self {
+        *self.set_to.borrow_mut() = what.into();
+        self
     }
 }
 
@@ -53,7 +64,7 @@ const NANOS_PER_JOB: Metric = Metric { name: "time per job", unit: "ns" };
 
 /// All scenarios, in the order in which they are run.
 pub(crate) fn all(settings: Settings) -> Vec<Scenario> {
-    vec![
+    let mut scenarios = vec![
         burst::json(settings),
         burst::unit(settings),
         burst::window(settings),
@@ -71,5 +82,7 @@ pub(crate) fn all(settings: Settings) -> Vec<Scenario> {
         builds::tracing(settings),
         load::names(settings),
         worst_push::scenario(settings),
-    ]
+    ];
+    scenarios.extend(durable::all(settings));
+    scenarios
 }

@@ -2,6 +2,7 @@
 //! or altered.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, exit};
 
 use anyhow::Context as _;
@@ -16,13 +17,18 @@ mod progress;
 /// Deliver 329 GitHub webhooks over HTTP to receivers on this machine that misbehave, and check the result.
 ///
 /// Exits with 0 if every webhook was acknowledged once, is a dead letter for a good reason, or (after Ctrl-C) was handed
-/// back, and with 1 otherwise. Ctrl-C shuts down gracefully; a second one ends the program at once, with 130.
+/// back or stays in the store, and with 1 otherwise. Ctrl-C shuts down gracefully; a second one ends the program at once, with 130.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     /// The runtime to deliver on
     #[arg(long, value_enum, default_value_t = Choice::All)]
     runtime: Choice,
+
+    /// Keep the jobs in this file, so that they outlive the process: kill it (Ctrl-\\), start it again with the same
+    /// path, and it goes on. Each of several runtimes adds its name to the path
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
 
     /// Print the final report as one JSON object
     #[arg(long)]
@@ -47,6 +53,14 @@ impl Choice {
             Self::All => &RuntimeName::ALL,
         }
     }
+
+    fn store(self, path: &Path, runtime: RuntimeName) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        if self.runtimes().len() > 1 {
+            name.push(format!(".{runtime}"));
+        }
+        name.into()
+    }
 }
 
 /// What `--json` prints.
@@ -60,7 +74,7 @@ struct Summary {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let plan = Plan::standard().context("the data file is damaged")?;
+    let mut plan = Plan::standard().context("the data file is damaged")?;
     let interrupt = Interrupt::new();
     ctrlc::set_handler({
         let interrupt = interrupt.clone();
@@ -80,6 +94,7 @@ fn main() -> anyhow::Result<ExitCode> {
             not_run.push(runtime.to_string());
             continue;
         }
+        plan.store = arguments.store.as_deref().map(|path| arguments.runtime.store(path, runtime));
         let mut progress = Progress::new(runtime, &plan)?;
         let report =
             run(runtime, &plan, &mut progress, &interrupt).with_context(|| format!("on {runtime}"))?;

@@ -1,11 +1,13 @@
 //! What one receiver remembers: its rate limit and every delivery it has seen.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Instant;
 
 use super::behaviour::{Behaviour, Plan, Window};
 use super::http::{Request, Response};
 use super::ledger::{Account, Fingerprint, Record};
+use crate::webhooks::logbook::{Entry, Logbook};
 
 /// A new attempt passes through here before it is answered, and once more with the [`Outcome`].
 #[derive(Debug, Default)]
@@ -13,6 +15,8 @@ pub(super) struct Book {
     window: Window,
     deliveries: BTreeMap<String, Record>,
     malformed: u64,
+    /// Whose book it is, and where it is kept if it is to outlive the process.
+    kept: Option<(String, Logbook)>,
 }
 
 /// How an attempt ended, as far as a receiver can know.
@@ -25,6 +29,13 @@ pub(super) enum Outcome {
 }
 
 impl Book {
+    /// The book of a receiver, with what it remembers from earlier lives.
+    pub(super) fn open(name: &str, logbook: Option<&Logbook>) -> io::Result<Self> {
+        let Some(logbook) = logbook else { return Ok(Self::default()) };
+        let deliveries = logbook.history()?.books.remove(name).unwrap_or_default();
+        Ok(Self { deliveries, kept: Some((name.to_owned(), logbook.clone())), ..Self::default() })
+    }
+
     /// Counts the attempt and decides about it.
     pub(super) fn admit(&mut self, request: &Request, behaviour: Behaviour, now: Instant) -> Plan {
         let fingerprint = Fingerprint::of(&request.event, &request.body);
@@ -33,6 +44,7 @@ impl Book {
         record.attempts += 1;
         if record.fingerprint != fingerprint {
             record.altered += 1;
+            self.keep(&request.id);
             return Plan::Answer(Response::BAD_REQUEST);
         }
         let plan = behaviour.plan(record.attempts, &mut self.window, now);
@@ -40,6 +52,7 @@ impl Book {
             record.duplicates += u32::from(record.processed);
             record.processed = true;
         }
+        self.keep(&request.id);
         plan
     }
 
@@ -50,6 +63,14 @@ impl Book {
         match outcome {
             Outcome::Acknowledged => record.acks += 1,
             Outcome::Abandoned => record.abandoned += 1,
+        }
+        self.keep(id);
+    }
+
+    fn keep(&self, id: &str) {
+        if let (Some((name, logbook)), Some(record)) = (&self.kept, self.deliveries.get(id)) {
+            let (receiver, delivery) = (name.clone(), id.to_owned());
+            logbook.note(Entry::Seen { receiver, delivery, record: record.clone() });
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
+use serde::{Deserialize, Serialize};
+
 use super::behaviour::Behaviour;
 
 /// The accounts of all receivers, in the order in which they were started.
@@ -52,7 +54,7 @@ impl Account {
 }
 
 /// What one receiver saw of one delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Complete requests with this delivery's id.
     pub attempts: u32,
@@ -81,7 +83,7 @@ impl Record {
 
 /// Stands for an event and its body, so that what arrived can be compared with what was sent
 /// without keeping it all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     event: String,
     length: usize,
@@ -89,7 +91,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Equal for equal events and bodies, within one process.
+    /// Equal for equal events and bodies, within one build of the program.
     #[must_use]
     pub fn of(event: &str, body: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();

@@ -10,17 +10,16 @@ use queue_compio::{Compio, Queue};
 
 use crate::webhooks::deliver::{KIND, deliver};
 use crate::webhooks::post::compio::Client;
-use crate::webhooks::{Campaign, Interrupt, Plan, Watcher};
+use crate::webhooks::{Campaign, Interrupt, Watcher};
 
 pub(super) fn drive(
     campaign: &mut Campaign<'_>,
-    plan: &Plan,
     watcher: &mut dyn Watcher,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
-    let queue = plan.configure(Queue::builder()).build();
-    let client = Client::new();
-    queue.register(KIND, move |job| deliver(client.clone(), job));
+    let queue = campaign.build(Queue::builder())?;
+    let (client, office) = (Client::new(), campaign.office());
+    queue.register(KIND, move |job| deliver(client.clone(), office.clone(), job));
 
     // Both threads are new ones, because the client keeps its connections in the thread, and they end with the runtime.
     let (stop, stopped) = oneshot::channel::<()>();

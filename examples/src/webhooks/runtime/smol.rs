@@ -9,19 +9,18 @@ use smol::Executor;
 
 use crate::webhooks::deliver::{KIND, deliver};
 use crate::webhooks::post::smol::Client;
-use crate::webhooks::{Campaign, Interrupt, Plan, Watcher};
+use crate::webhooks::{Campaign, Interrupt, Watcher};
 
 pub(super) fn drive(
     campaign: &mut Campaign<'_>,
-    plan: &Plan,
     watcher: &mut dyn Watcher,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
     let executor = Arc::new(Executor::new());
     let runtime = Smol::on(&executor);
-    let queue = plan.configure(Queue::builder_on(runtime.clone())).build();
-    let client = Client::new();
-    queue.register(KIND, move |job| deliver(client.clone(), job));
+    let queue = campaign.build(Queue::builder_on(runtime.clone()))?;
+    let (client, office) = (Client::new(), campaign.office());
+    queue.register(KIND, move |job| deliver(client.clone(), office.clone(), job));
     queue.start();
 
     // The second thread works until `stop` is dropped, on whichever way out.

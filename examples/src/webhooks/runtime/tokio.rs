@@ -5,19 +5,18 @@ use tokio::runtime::Builder;
 
 use crate::webhooks::deliver::{KIND, deliver};
 use crate::webhooks::post::tokio::Client;
-use crate::webhooks::{Campaign, Interrupt, Plan, Watcher};
+use crate::webhooks::{Campaign, Interrupt, Watcher};
 
 pub(super) fn drive(
     campaign: &mut Campaign<'_>,
-    plan: &Plan,
     watcher: &mut dyn Watcher,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let queue = plan.configure(Queue::builder()).build();
-        let client = Client::new();
-        queue.register(KIND, move |job| deliver(client.clone(), job));
+        let queue = campaign.build(Queue::builder())?;
+        let (client, office) = (Client::new(), campaign.office());
+        queue.register(KIND, move |job| deliver(client.clone(), office.clone(), job));
         queue.start();
         campaign.drive(&queue, &Tokio::default(), watcher, interrupt).await
     })
