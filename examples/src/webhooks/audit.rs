@@ -564,7 +564,9 @@ mod tests {
             keep(it, kept);
             let history = it.history.as_mut().expect("it has one");
             let pushing = Entry::Pushing { delivery: "delivery-3".to_owned() };
-            [Entry::Born, pushing, Entry::Born].into_iter().for_each(|entry| history.add(entry));
+            for entry in [Entry::Born, pushing, Entry::Born] {
+                history.add(entry);
+            }
         };
         for kept in [1, 2] {
             assert_eq!(after_a_kill(|it| doubted(it, kept)), Vec::<String>::new(), "it may be there twice");
