@@ -15,9 +15,11 @@ use queue_core::NewJob;
 use queue_sqlite::{OpenError, Store};
 use queue_tokio::Queue;
 
+type Pushing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// All that keeps a queue alive, until it is woken.
 struct LetGo {
-    kept: Mutex<Option<(Queue, Pin<Box<dyn Future<Output = ()> + Send>>)>>,
+    kept: Mutex<Option<(Queue, Pushing)>>,
     woken: mpsc::Sender<ThreadId>,
 }
 
@@ -41,7 +43,7 @@ async fn it_may_be_the_thread_of_the_store_itself() {
     let folder = Folder::new();
     let queue = Queue::builder().store(Store::open(folder.path()).expect("it opens")).build();
     let handle = queue.handle();
-    let push = Box::pin(async move {
+    let push: Pushing = Box::pin(async move {
         handle.push_job(NewJob::raw("work", "1")).await.expect("the store is well");
     });
     let (woken, has_woken) = mpsc::channel();
