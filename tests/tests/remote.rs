@@ -1,7 +1,10 @@
 //! What a queue on a remote store does when something comes between them.
 #![cfg(feature = "sim")]
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use queue_sim::remote::{Control, RemoteCancel, RemoteStore as _};
 use queue_sim::{
@@ -269,6 +272,29 @@ fn an_idle_queue_asks_now_and_then() {
         let steps = (sim.steps() - before) / 600;
         assert!(steps < 20, "{steps} steps a second");
         assert_eq!(idle.queue.shutdown(LONG).await.kept, 0);
+    });
+}
+
+/// A driver that gives up, or a store that panics.
+#[test]
+fn a_queue_that_is_not_fed_any_more_says_so() {
+    simulate(|sim, server| async move {
+        let feeders = Arc::new(Mutex::new(Vec::new()));
+        let held = feeders.clone();
+        let remote = server.connect().remote().driver(move |feeder| held.lock().push(feeder));
+        let queue = Queue::builder().remote(remote).build();
+        let pushed = queue.handle();
+        let before = sim.spawn("push", async move { pushed.push("work", &1).await });
+        sim.settle().await;
+        feeders.lock().clear();
+        let before = before.await;
+        let after = queue.push("work", &2).await;
+        for error in [before.unwrap_err(), after.unwrap_err()] {
+            let PushError::Store { error, .. } = error else { panic!("{error}") };
+            assert_eq!(error.fault(), StoreFault::Closed);
+        }
+        assert!(!queue.health().is_well());
+        queue.shutdown(SECOND).await;
     });
 }
 

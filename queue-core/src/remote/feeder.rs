@@ -19,7 +19,7 @@ use super::types::{ExtendAnswer, LeaseId, PushToken, Tended, Wake};
 use super::{Remote, RemoteStore, Reply};
 use crate::engine::Core;
 use crate::job::JobId;
-use crate::journal::{Sink, StoreError};
+use crate::journal::{Sink, StoreError, StoreFault};
 use crate::runtime::Clock;
 use claiming::{Asked, Inlet};
 use closing::Closing;
@@ -33,7 +33,8 @@ use writing::{OUTAGE, Writing};
 ///
 /// # Cancel safety
 ///
-/// Dropped, the machine is as good as crashed: what it has in hand runs elsewhere once its leases have expired.
+/// Dropped, the machine is as good as crashed: what it has in hand runs elsewhere once its leases have expired. The queue
+/// then takes no more pushes and starts nothing, and its [health](crate::Handle::health) says why.
 pub struct Feeder {
     core: Weak<Core>,
     sink: Sink,
@@ -229,6 +230,18 @@ impl Feeder {
             self.wake_at.into_iter().for_each(&mut at);
         }
         due
+    }
+}
+
+/// Without a feeder, pushes fail, and the queue's health says why.
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        let mut left = self.pump.die();
+        if !matches!(self.closing, Closing::Over) {
+            let error =
+                StoreError::new(StoreFault::Closed, "what feeds the queue from its remote store is gone");
+            self.sink.failed(&mut left, &error);
+        }
     }
 }
 

@@ -41,7 +41,8 @@ use crate::journal::RecoveredDead;
 /// Every verb is a batch, and each item of it one atomic transition that says whether it applied. The store has the only
 /// clock that counts: durations go in and come out, and it decides what is due and what has expired. A verb returns at
 /// once and does its work elsewhere (a thread, a connection of its own), so that it needs no runtime and a handler that
-/// blocks its thread stops neither heartbeats nor settles.
+/// blocks its thread stops neither heartbeats nor settles. It must not panic, and every reply has to be answered, or dropped,
+/// in the end.
 ///
 /// # States
 ///

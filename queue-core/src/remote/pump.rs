@@ -18,13 +18,20 @@ pub(super) struct Inbox {
     /// How many more jobs the workers of each channel could run.
     pub(super) rooms: Box<[usize]>,
     pub(super) is_closed: bool,
+    /// There is no feeder any more.
+    is_dead: bool,
     waker: Option<Waker>,
 }
 
 impl Pump {
     pub(crate) fn new(channels: usize, may_block: bool) -> Self {
-        let inbox =
-            Inbox { changes: Vec::new(), rooms: vec![0; channels].into(), is_closed: false, waker: None };
+        let inbox = Inbox {
+            changes: Vec::new(),
+            rooms: vec![0; channels].into(),
+            is_closed: false,
+            is_dead: false,
+            waker: None,
+        };
         Self { inbox: Mutex::new(inbox), may_block }
     }
 
@@ -35,6 +42,13 @@ impl Pump {
         if room > before {
             inbox.wake();
         }
+    }
+
+    /// Nobody looks into the inbox any more: whoever puts something in is told so. Gives back what is in it.
+    pub(super) fn die(&self) -> Vec<Change> {
+        let mut inbox = self.inbox.lock();
+        inbox.is_dead = true;
+        std::mem::take(&mut inbox.changes)
     }
 
     /// Looks into the inbox, and has `waker` woken when there is something new in it from then on.
@@ -62,6 +76,11 @@ impl Journal for Pump {
 
     fn append(&self, changes: &mut Vec<Change>) {
         let mut inbox = self.inbox.lock();
+        if inbox.is_dead {
+            // Dropped without an answer, which is one.
+            changes.clear();
+            return;
+        }
         inbox.changes.append(changes);
         inbox.wake();
     }
