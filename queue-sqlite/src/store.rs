@@ -17,7 +17,8 @@ use crate::writer;
 ///
 /// Cheap to clone; all clones are the same store. Only one queue can have it, but an application may keep a clone. The file
 /// is closed and can be opened again when the queue has shut down, or when the last clone is dropped and everything is
-/// written; both block until it is.
+/// written; both block until it is. Only when a queue is dropped without a shutdown just as the store answers it, the store's
+/// own thread is the last to let go, and the file is free a moment later.
 ///
 /// ```
 /// use queue_sqlite::{OpenError, Store};

@@ -14,7 +14,8 @@ use crate::work::Void;
 const FULL: &str = "queue, SQLite, Full";
 const NORMAL: &str = "queue, SQLite, Normal";
 
-/// How many jobs each contender is given, so that each takes about as long: half a second.
+/// How many jobs each contender is given, so that none takes much longer than the others, and all of them no more than two
+/// minutes on a disk that syncs in a fraction of a millisecond.
 struct Jobs {
     full: u64,
     normal: u64,
@@ -29,19 +30,19 @@ pub(super) fn all(settings: Settings) -> Vec<Scenario> {
             settings,
             "durable-1",
             (1, 1),
-            &Jobs { full: 2_000, normal: 8_000, raw_log: 3_000, effectum: 500, apalis: 100 },
+            &Jobs { full: 1_000, normal: 5_000, raw_log: 1_000, effectum: 200, apalis: 50 },
         ),
         end_to_end(
             settings,
             "durable-16",
             (16, 1),
-            &Jobs { full: 20_000, normal: 50_000, raw_log: 30_000, effectum: 4_000, apalis: 320 },
+            &Jobs { full: 10_000, normal: 30_000, raw_log: 15_000, effectum: 1_600, apalis: 160 },
         ),
         end_to_end(
             settings,
             "durable-256",
             (256, 1),
-            &Jobs { full: 100_000, normal: 100_000, raw_log: 200_000, effectum: 10_240, apalis: 512 },
+            &Jobs { full: 100_000, normal: 100_000, raw_log: 200_000, effectum: 5_120, apalis: 512 },
         ),
         end_to_end(
             settings,
@@ -87,7 +88,7 @@ fn end_to_end(
             Contender::new("raw log", move || Ok(vec![per_job(raw_log::end_to_end(log)?, log.jobs) / 1e3]))
                 .set_to("a preallocated file, fdatasync of whatever waits"),
         ],
-        repetitions: settings.repetitions(5),
+        repetitions: settings.repetitions(3),
     }
 }
 
@@ -114,7 +115,7 @@ fn rival(name: &'static str, program: &'static str, load: Load) -> Contender {
 }
 
 fn push(settings: Settings) -> Scenario {
-    let times = settings.jobs(2_000);
+    let times = settings.jobs(1_000);
     let figures =
         |mut latencies: Vec<u64>| [0.5, 0.99].map(|share| percentile(&mut latencies, share) / 1e3).to_vec();
     let ours = |name, durability| {
