@@ -9,7 +9,7 @@ pub(super) struct CountsAddUp {
 
 impl Invariant for CountsAddUp {
     fn see(&mut self, seen: &Seen<'_>, _: &Facts) -> Holds {
-        self.shutdown_has_begun |= matches!(seen.what, What::ShutdownBegins);
+        self.shutdown_has_begun |= matches!(seen.what, What::ShutdownBegins(_));
         Ok(())
     }
 

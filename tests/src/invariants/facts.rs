@@ -37,6 +37,8 @@ pub struct Bounds {
     pub capacity_bytes: usize,
     /// How many dead letters are kept.
     pub dead_letters: usize,
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
 }
 
 /// More than any queue has, and little enough to be added to.
@@ -47,7 +49,15 @@ impl Bounds {
     #[must_use]
     pub fn unknown(name: Name) -> Self {
         let most = UNKNOWN;
-        Self { name, workers: most, limit: most, capacity: most, capacity_bytes: most, dead_letters: most }
+        Self {
+            name,
+            workers: most,
+            limit: most,
+            capacity: most,
+            capacity_bytes: most,
+            dead_letters: most,
+            timeout: None,
+        }
     }
 
     /// Whether it is known how many dead letters are kept.
@@ -67,6 +77,8 @@ pub struct JobFacts {
     pub delay: Duration,
     /// Whether it was pushed without a delay.
     pub is_ready: bool,
+    /// How long an attempt of it may take, if it says so itself.
+    pub timeout: Option<Duration>,
 }
 
 impl JobFacts {
@@ -76,6 +88,7 @@ impl JobFacts {
         not_before: Duration::ZERO,
         delay: Duration::ZERO,
         is_ready: true,
+        timeout: None,
     };
 }
 

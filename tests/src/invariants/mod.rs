@@ -15,6 +15,7 @@ mod monitor;
 mod never_early;
 mod no_job_lost;
 mod no_priority_starves;
+mod nobody_outstays;
 mod one_live_attempt;
 mod order_within_priority;
 mod report_adds_up;
@@ -79,8 +80,8 @@ pub enum What {
     WaitsNoMore(usize),
     /// A running attempt was asked to stop.
     Asked(JobId),
-    /// Shutdown is about to begin.
-    ShutdownBegins,
+    /// Shutdown is about to begin, and interrupts what still runs after this.
+    ShutdownBegins(Duration),
     /// The queue is idle, but for a job that is due later: this many steps were taken in an hour.
     Idle(u64),
 }
@@ -128,6 +129,7 @@ pub fn all() -> Vec<Named> {
         ("counts_add_up", Box::<counts_add_up::CountsAddUp>::default()),
         ("report_adds_up", Box::<report_adds_up::ReportAddsUp>::default()),
         ("idle_is_silent", Box::<idle_is_silent::IdleIsSilent>::default()),
+        ("nobody_outstays", Box::<nobody_outstays::NobodyOutstays>::default()),
         ("waiters_wake", Box::<waiters_wake::WaitersWake>::default()),
     ]
 }
@@ -137,6 +139,7 @@ const NEED_MORE: &[(&str, &str)] = &[
     ("order_within_priority", "events do not say how urgent a job is"),
     ("no_priority_starves", "events do not say how urgent a job is"),
     ("bounds_hold", "a queue does not say how it was configured"),
+    ("nobody_outstays", "a queue does not say how it was configured"),
     ("report_adds_up", "the report is the scenario's own, and only some shut their queues down"),
     ("idle_is_silent", "only who measures knows that nothing else goes on"),
 ];

@@ -15,7 +15,7 @@ pub(super) struct ReportAddsUp {
 impl Invariant for ReportAddsUp {
     fn see(&mut self, seen: &Seen<'_>, _: &Facts) -> Holds {
         match seen.what {
-            What::ShutdownBegins => self.has_begun = true,
+            What::ShutdownBegins(_) => self.has_begun = true,
             What::Event(Event::Pushed(job) | Event::Requeued(job)) if self.has_begun => {
                 return Err(format!("{} was taken in after the shutdown began", job.id));
             }

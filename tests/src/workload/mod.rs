@@ -88,7 +88,7 @@ async fn shut_down(sim: &World, queue: &Queue, monitor: &Monitor, timeout: Durat
     let ends = (0..2).map(|_| {
         let (queue, monitor) = (queue.clone(), monitor.clone());
         async move {
-            monitor.note(&What::ShutdownBegins);
+            monitor.note(&What::ShutdownBegins(timeout));
             queue.shutdown(timeout).await
         }
     });

@@ -14,7 +14,6 @@ use crate::invariants::Bounds;
 pub(super) struct Plan {
     pub(super) bounds: Vec<Bounds>,
     retry: Vec<RetryPolicy>,
-    timeout: Vec<Option<Duration>>,
     pub(super) chaos: Chaos,
     pub(super) clock_jumps: bool,
     /// How late a job may become ready.
@@ -33,13 +32,16 @@ impl Plan {
         let names = ["default", "email", "webhook"].into_iter().map(Name::from);
         // Where everything is tight, pushes wait for each other more than for anything else.
         let is_tight = random.u8(0..4) == 0;
-        let bounds: Vec<_> = names.take(queues).map(|name| some_bounds(name, is_tight, random)).collect();
+        let mut bounds: Vec<_> = names.take(queues).map(|name| some_bounds(name, is_tight, random)).collect();
         let is_early = random.u8(0..3) == 0;
         let (clock_jumps, crashes) = (random.bool(), random.bool());
         let chaos = if random.u8(0..4) == 0 { Chaos::none() } else { some_chaos(random) };
+        let retry = bounds.iter().map(|_| some_retry(random)).collect();
+        for bounds in &mut bounds {
+            bounds.timeout = random.bool().then(|| millis(5..200, random));
+        }
         Self {
-            retry: bounds.iter().map(|_| some_retry(random)).collect(),
-            timeout: bounds.iter().map(|_| random.bool().then(|| millis(5..200, random))).collect(),
+            retry,
             bounds,
             chaos: chaos
                 .crashes(if crashes { random.f64() * 0.03 } else { 0.0 })
@@ -55,8 +57,8 @@ impl Plan {
     }
 
     pub(super) fn queue(&self, sim: &World) -> Queue {
-        let settings = self.bounds.iter().zip(&self.retry).zip(&self.timeout);
-        let builder = settings.fold(sim.queue_builder(), |builder, ((bounds, retry), timeout)| {
+        let settings = self.bounds.iter().zip(&self.retry);
+        let builder = settings.fold(sim.queue_builder(), |builder, (bounds, retry)| {
             let config = QueueConfig::new()
                 .workers(bounds.workers)
                 .limit(bounds.limit)
@@ -66,7 +68,7 @@ impl Plan {
                 .retry(retry.clone());
             builder.queue(
                 bounds.name.clone(),
-                timeout.iter().fold(config, |config, limit| config.timeout(*limit)),
+                bounds.timeout.iter().fold(config, |config, limit| config.timeout(*limit)),
             )
         });
         builder.build()
@@ -82,6 +84,7 @@ fn some_bounds(name: Name, is_tight: bool, random: &mut Rng) -> Bounds {
         capacity: if !is_tight && random.bool() { 100_000 } else { random.usize(1..=6) },
         capacity_bytes: if !is_tight && random.bool() { 10_000_000 } else { random.usize(512..2000) },
         dead_letters: if random.bool() { 100_000 } else { random.usize(0..5) },
+        timeout: None,
     }
 }
 

@@ -141,13 +141,14 @@ impl Pusher {
         if self.random.u8(0..4) == 0 {
             job = job.retry(some_retry(&mut self.random));
         }
-        if self.random.u8(0..4) == 0 {
-            job = job.timeout(millis(0..100, &mut self.random));
+        let timeout = (self.random.u8(0..4) == 0).then(|| millis(0..100, &mut self.random));
+        if let Some(timeout) = timeout {
+            job = job.timeout(timeout);
         }
         let is_ready = delay.is_none_or(|delay| delay.is_zero());
         let delay = delay.unwrap_or_default();
         let not_before = self.sim.elapsed() + delay;
-        (queue, JobFacts { priority, not_before, delay, is_ready }, job)
+        (queue, JobFacts { priority, not_before, delay, is_ready, timeout }, job)
     }
 
     fn some_payload(&mut self) -> Payload {
