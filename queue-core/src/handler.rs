@@ -39,7 +39,7 @@ pub trait Mode: Accepts<SendFuture, Outcome> + sealed::Mode {}
 )]
 pub trait Accepts<F, T>: sealed::Mode {
     #[doc(hidden)]
-    fn seat<H>(handler: Arc<H>) -> <Self as sealed::Mode>::Place
+    fn place<H>(handler: Arc<H>) -> <Self as sealed::Mode>::Place
     where
         H: Fn(Job) -> F + Send + Sync + 'static;
 }
@@ -60,7 +60,7 @@ where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
     T: IntoOutcome + 'static,
 {
-    fn seat<H>(handler: Arc<H>) -> Box<dyn Place + Send>
+    fn place<H>(handler: Arc<H>) -> Box<dyn Place + Send>
     where
         H: Fn(Job) -> F + Send + Sync + 'static,
     {
@@ -73,7 +73,7 @@ where
     F: Future<Output = Result<T, BoxError>> + 'static,
     T: IntoOutcome + 'static,
 {
-    fn seat<H>(handler: Arc<H>) -> Box<dyn Place>
+    fn place<H>(handler: Arc<H>) -> Box<dyn Place>
     where
         H: Fn(Job) -> F + Send + Sync + 'static,
     {
@@ -174,7 +174,7 @@ pub(crate) use sealed::Place;
 
 pub(crate) type PlaceOf<M> = <M as sealed::Mode>::Place;
 
-type Seating<M> = dyn Fn() -> PlaceOf<M> + Send + Sync;
+type MakePlace<M> = dyn Fn() -> PlaceOf<M> + Send + Sync;
 
 /// A handler and what is particular to its kind.
 pub(crate) struct Handler<M: Mode> {
@@ -182,7 +182,7 @@ pub(crate) struct Handler<M: Mode> {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
     /// Makes a place to run it in.
-    pub(crate) seat: Box<Seating<M>>,
+    pub(crate) make_place: Box<MakePlace<M>>,
 }
 
 /// All handlers of a queue, by number of their kind.

@@ -55,7 +55,7 @@ impl Payload {
         T: Serialize + ?Sized,
     {
         let mut encoder = Encoder { len: 0, bytes: [0; INLINE], scratch: None };
-        let written = serde_json::to_writer(&mut encoder, value);
+        let answer = serde_json::to_writer(&mut encoder, value);
         let payload = match &encoder.scratch {
             None => Self(Repr::Inline { len: encoder.len, bytes: encoder.bytes }),
             Some(scratch) => Self(Repr::Shared(scratch[..].into())),
@@ -63,7 +63,7 @@ impl Payload {
         if let Some(scratch) = encoder.scratch.filter(|scratch| scratch.capacity() <= SCRATCH_KEPT) {
             SCRATCH.set(scratch);
         }
-        written.map(|()| payload)
+        answer.map(|()| payload)
     }
 
     /// Takes what must be freed, and leaves an empty payload in its place; one without stays.

@@ -190,8 +190,8 @@ impl<R: Runtime> Queue<R> {
     {
         let kind = self.core().add_kind(&name, queue);
         let handler = Arc::new(handler);
-        let seat = Box::new(move || <R::Mode as Accepts<F, T>>::seat(handler.clone()));
-        drop_quietly(self.handlers.set(kind, Handler { name, retry, timeout, seat }));
+        let make_place = Box::new(move || <R::Mode as Accepts<F, T>>::place(handler.clone()));
+        drop_quietly(self.handlers.set(kind, Handler { name, retry, timeout, make_place }));
         if self.core().closing.is_closed() {
             // Nobody will run it, so nobody should keep what it captured.
             drop_snapshot(self.handlers.clear());

@@ -202,11 +202,12 @@ impl<R: Runtime> Worker<R> {
             }
             return true;
         }
-        let handler = self.table.get(kind.index() as usize).and_then(Option::as_ref);
-        let Some(handler) = handler else { return false };
+        let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
+            return false;
+        };
         let timeout = handler.timeout.or(self.core.channel(self.channel).config().timeout);
         let name = handler.name.clone();
-        let own = Own { kind, name, is_name_shared: true, timeout, place: (handler.seat)() };
+        let own = Own { kind, name, is_name_shared: true, timeout, place: (handler.make_place)() };
         if self.own.len() == OWN {
             self.own.pop().into_iter().for_each(drop_quietly);
         }
