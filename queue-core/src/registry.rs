@@ -67,8 +67,14 @@ impl Kinds {
         Self { registry: RwLock::new(registry), version: AtomicU64::new(next_version()) }
     }
 
-    /// Adds a kind as [`Registry::add`] does.
+    /// Adds a kind as [`Registry::add`] does. A known one that stays where it is changes nothing, and nobody forgets what
+    /// was found last: jobs that were claimed or recovered name theirs one by one.
     pub(crate) fn add(&self, name: &Name, queue: Option<usize>, default: usize) -> Kind {
+        if queue.is_none()
+            && let Some((kind, _)) = self.find(name)
+        {
+            return kind;
+        }
         let mut registry = self.registry.write();
         let kind = registry.add(name, queue, default);
         self.version.store(next_version(), Ordering::Release);
@@ -157,6 +163,9 @@ mod tests {
         }
         one.add(&"mail".into(), Some(2), 0);
         assert_eq!(one.find("mail"), Some((mail, 2)));
+        let version = one.version.load(Ordering::Relaxed);
+        assert_eq!(one.add(&"mail".into(), None, 0), mail);
+        assert_eq!(one.version.load(Ordering::Relaxed), version, "nothing changed");
         let late = one.add(&long.into(), None, 7);
         for _ in 0..2 {
             assert_eq!(one.find(long), Some((late, 7)));

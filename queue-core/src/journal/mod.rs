@@ -26,7 +26,7 @@ use std::time::SystemTime;
 pub use error::{Health, StoreError, StoreFault};
 pub(crate) use options::is_storable;
 pub use options::{BadOptions, StoredOptions};
-pub(crate) use receipt::{Promise, Receipt, block_on};
+pub(crate) use receipt::{Promise, Receipt, block_on, unparker};
 pub(crate) use sink::{Ack, Arrival, unanswered};
 pub use sink::{Loading, Sink};
 

@@ -76,8 +76,8 @@ impl<T> fmt::Debug for Promise<T> {
     }
 }
 
-/// Blocks the thread until `poll` is ready: for calls that are no futures, on a store that writes on another thread.
-pub(crate) fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+/// Unparks this thread.
+pub(crate) fn unparker() -> Waker {
     struct Unpark(Thread);
 
     impl Wake for Unpark {
@@ -86,7 +86,12 @@ pub(crate) fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> 
         }
     }
 
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    Waker::from(Arc::new(Unpark(thread::current())))
+}
+
+/// Blocks the thread until `poll` is ready: for calls that are no futures, on a store that writes on another thread.
+pub(crate) fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    let waker = unparker();
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(answer) = poll(&mut cx) {

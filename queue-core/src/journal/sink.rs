@@ -81,17 +81,8 @@ impl Sink {
             }
         }
         *changes = kept;
-        if let Some(core) = self.0.upgrade() {
-            let given_up = arrivals.len() + waiting.len();
-            let turned_away = arrivals.iter().map(|(record, arrival)| {
-                let bytes = record.as_ref().and_then(pushed).map_or(0, |job| job.payload.len());
-                (arrival.channel, bytes)
-            });
-            core.changes_failed(turned_away, given_up, Some(error));
-        }
-        for (_, arrival) in arrivals {
-            arrival.promise.keep(Err(error.clone()));
-        }
+        let given_up = arrivals.len() + waiting.len();
+        self.turn_away(arrivals, given_up, error, true);
         for promise in waiting {
             promise.keep(());
         }
@@ -99,18 +90,31 @@ impl Sink {
 
     /// These pushes are not taken, although nothing is wrong: their jobs go back to who pushed them.
     pub(crate) fn refused(&self, changes: Vec<Change>, error: &StoreError) {
-        let bytes =
-            |change: &Change| change.record.as_ref().and_then(pushed).map_or(0, |job| job.payload.len());
-        let pushes = changes.into_iter().filter_map(|change| {
-            let bytes = bytes(&change);
-            if let Ack::Push(arrival) = change.ack { Some((bytes, arrival)) } else { None }
+        let arrivals = changes.into_iter().filter_map(|change| match change.ack {
+            Ack::Push(arrival) => Some((change.record, arrival)),
+            _ => None,
         });
-        let pushes: Vec<_> = pushes.collect();
+        let arrivals: Vec<_> = arrivals.collect();
+        let given_up = arrivals.len();
+        self.turn_away(arrivals, given_up, error, false);
+    }
+
+    /// Gives these jobs back, the pushes among the changes that are given up. `is_failure`: something is wrong with the store.
+    fn turn_away(
+        &self,
+        arrivals: Vec<(Option<Record>, Box<Arrival>)>,
+        given_up: usize,
+        error: &StoreError,
+        is_failure: bool,
+    ) {
         if let Some(core) = self.0.upgrade() {
-            let turned_away = pushes.iter().map(|(bytes, arrival)| (arrival.channel, *bytes));
-            core.changes_failed(turned_away, pushes.len(), None);
+            let turned_away = arrivals.iter().map(|(record, arrival)| {
+                let bytes = record.as_ref().and_then(pushed).map_or(0, |job| job.payload.len());
+                (arrival.channel, bytes)
+            });
+            core.changes_failed(turned_away, given_up, is_failure.then_some(error));
         }
-        for (_, arrival) in pushes {
+        for (_, arrival) in arrivals {
             arrival.promise.keep(Err(error.clone()));
         }
     }

@@ -20,8 +20,8 @@ mod types;
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Context;
+use std::thread;
 use std::time::Duration;
 
 pub use feeder::{Feeder, Next};
@@ -34,7 +34,7 @@ pub use types::{
 };
 
 use crate::job::{JobId, Name};
-use crate::journal::RecoveredDead;
+use crate::journal::{RecoveredDead, unparker};
 
 /// A store that outlives its queues and is shared by them, such as a database on another machine.
 ///
@@ -205,16 +205,8 @@ impl fmt::Debug for Remote {
 
 /// A thread of its own: it needs no runtime, and goes on while handlers block theirs.
 fn drive_on_a_thread(mut feeder: Feeder) {
-    struct Unpark(Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
     let run = move || {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = unparker();
         let mut cx = Context::from_waker(&waker);
         loop {
             match feeder.turn(&mut cx) {

@@ -36,12 +36,12 @@ impl Feeder {
     pub(super) fn claim(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         for index in 0..self.channels.len() {
-            let may_ask = self.closed_at.is_none() && self.may_ask(now);
+            let may_ask = self.may_ask(now);
             let inlet = &mut self.channels[index];
             if let Some(asked) = &mut inlet.asked {
                 let Some(reply) = &mut asked.reply else {
                     // Asked again even when the queue is closed: it may have got jobs, which are then handed back.
-                    if self.retry_at.is_none_or(|at| at <= now) {
+                    if may_ask {
                         asked.at = now;
                         asked.reply = Some(self.store.claim(asked.request.clone()));
                         moved = true;
@@ -57,7 +57,7 @@ impl Feeder {
                         self.failed(now, &error);
                     }
                 }
-            } else if may_ask && inlet.room > 0 && inlet.ask_at <= now {
+            } else if may_ask && self.closed_at.is_none() && inlet.room > 0 && inlet.ask_at <= now {
                 let request = ClaimRequest {
                     lease: LeaseId(self.random.u64(..)),
                     queue: inlet.name.clone(),

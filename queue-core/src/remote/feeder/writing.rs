@@ -78,7 +78,8 @@ impl<T> Half<T> {
 
 impl Feeder {
     pub(super) fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        if self.failures >= OUTAGE && !self.may_ask(now) {
+        let may_ask = self.may_ask(now);
+        if self.failures >= OUTAGE && !may_ask {
             // Pushes do not wait for the end of an outage.
             self.sink.failed(&mut self.writing.fresh, &StoreError::new(StoreFault::Unreachable, "it is out"));
         }
@@ -93,7 +94,6 @@ impl Feeder {
                 is_answered
             }
             Some(batch) => {
-                let may_ask = self.retry_at.is_none_or(|at| at <= now);
                 if !may_ask {
                     return false;
                 }
