@@ -61,7 +61,7 @@ pub use handler::{Accepts, HandlerResult, LocalFuture, LocalMode, Mode, SendFutu
 pub use job::{DecodeError, EncodeError, Job, JobId, Name, NewJob, Priority};
 pub use journal::{
     BadOptions, Change, Due, Health, JobRecord, Journal, Loading, Record, Recovered, RecoveredDead,
-    RecoveredMore, Recovery, Sink, StoreError, StoreFault, StoredOptions,
+    RecoveredMore, Recovery, Sink, StoreError, StoreFault, StoredOptions, Urgency,
 };
 pub use outcome::{AttemptTimedOut, BoxError, HandlerPanicked, IntoOutcome, JobError, Outcome};
 pub use payload::Payload;

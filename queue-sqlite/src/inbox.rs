@@ -7,10 +7,14 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use queue_core::{Change, Loading, Sink};
+use queue_core::{Change, Loading, Sink, Urgency};
 
-/// How long changes that nobody waits for are kept for company.
-pub(crate) const COMPANY: Duration = Duration::from_millis(10);
+/// How long changes are kept for company that are not urgent at all, and those that are a little.
+///
+/// Whoever waited for a push often pushes again when the job that it pushed is hardly done; to write that alone would keep
+/// the next push waiting for a whole write. A thread takes some 50 µs to be back.
+const COMPANY: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
@@ -22,23 +26,33 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     changes: Vec<Change>,
-    /// Whether one of the changes may not wait.
-    urgent: bool,
+    /// How many of them somebody waits for.
+    calls: usize,
+    /// Whether any of the others is to be written soon.
+    soon: bool,
     loads: Vec<Loading>,
     sink: Sink,
-    sleep: Sleep,
+    /// While the thread sleeps: what wakes it.
+    wakes_for: Option<Wakes>,
     stop: Stop,
     released: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Sleep {
-    #[default]
-    Awake,
-    /// Until a known time, or something comes that may not wait.
-    Light,
-    /// Until anything comes.
-    Deep,
+#[derive(Clone, Copy, Debug)]
+enum Wakes {
+    Any,
+    Soon,
+    /// So many that somebody waits for.
+    Calls(usize),
+}
+
+/// How long the thread may sleep if nothing comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rest {
+    /// It has just written something, and more will come.
+    Short,
+    Until(Instant),
+    Long,
 }
 
 /// How far the end has come.
@@ -68,21 +82,18 @@ impl Inbox {
 
     /// Takes the changes, and leaves the vector empty.
     pub(crate) fn append(&self, changes: &mut Vec<Change>) {
-        let urgent = changes.iter().any(|change| !change.can_wait());
+        let calls = calls(changes);
+        let soon = changes.iter().any(|change| change.urgency() == Urgency::Soon);
         let mut state = self.state.lock();
         if state.changes.is_empty() {
             mem::swap(&mut state.changes, changes);
         } else {
             state.changes.append(changes);
         }
-        state.urgent |= urgent;
-        let wakes = match state.sleep {
-            Sleep::Awake => false,
-            Sleep::Light => urgent,
-            Sleep::Deep => !state.changes.is_empty(),
-        };
-        if wakes {
-            state.sleep = Sleep::Awake;
+        state.calls += calls;
+        state.soon |= soon;
+        if state.wakes_for.is_some_and(|wakes| state.has(wakes)) {
+            state.wakes_for = None;
             drop(state);
             self.called.notify_one();
         }
@@ -100,7 +111,7 @@ impl Inbox {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        state.sleep = Sleep::Awake;
+        state.wakes_for = None;
         drop(state);
         self.called.notify_one();
     }
@@ -119,29 +130,48 @@ impl Inbox {
         }
     }
 
-    /// Waits for something to do, or until then; without a time, changes that may wait are given [`COMPANY`]. `seen` is
-    /// how far the end had come when the thread last looked.
-    pub(crate) fn wait(&self, mut until: Option<Instant>, seen: Stop) -> Taken {
+    /// Waits for something to do. `seen` is how far the end had come when the thread last looked.
+    pub(crate) fn wait(&self, rest: Rest, seen: Stop) -> Taken {
+        let (mut pause, mut until) = match rest {
+            Rest::Short => (Some(now() + PAUSE), Some(now() + COMPANY)),
+            Rest::Until(time) => (None, Some(time)),
+            Rest::Long => (None, None),
+        };
         let mut state = self.state.lock();
         loop {
-            if state.urgent || !state.loads.is_empty() || state.stop > seen {
+            let wakes = if pause.is_some() { Wakes::Calls(1) } else { Wakes::Soon };
+            if state.has(wakes) || !state.loads.is_empty() || state.stop > seen {
                 return state.take();
             }
             if until.is_none() && !state.changes.is_empty() {
                 until = Some(now() + COMPANY);
             }
-            match until {
-                None => {
-                    state.sleep = Sleep::Deep;
-                    self.called.wait(&mut state);
-                }
-                Some(time) => {
-                    state.sleep = Sleep::Light;
-                    if self.called.wait_until(&mut state, time).timed_out() {
-                        return state.take();
-                    }
-                }
+            let Some(time) = pause.or(until) else {
+                state.wakes_for = Some(Wakes::Any);
+                self.called.wait(&mut state);
+                continue;
+            };
+            state.wakes_for = Some(wakes);
+            if self.called.wait_until(&mut state, time).timed_out() && pause.take().is_none() {
+                return state.take();
             }
+        }
+    }
+
+    /// Adds what has come since, if somebody waits for some of it. Waits for so many of those until then, unless there is
+    /// something else to do.
+    pub(crate) fn take_more(&self, changes: &mut Vec<Change>, wanted: usize, until: Instant) {
+        let mut state = self.state.lock();
+        let is_free = |state: &State| state.loads.is_empty() && state.stop == Stop::Not;
+        while state.calls < wanted && is_free(&state) {
+            state.wakes_for = Some(Wakes::Calls(wanted));
+            if self.called.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        state.wakes_for = None;
+        if state.calls > 0 && is_free(&state) {
+            changes.append(&mut state.take().changes);
         }
     }
 
@@ -149,17 +179,26 @@ impl Inbox {
         mem::take(&mut self.state.lock().loads)
     }
 
-    /// Whether there is nothing that may not wait.
+    /// Whether there is nothing to be done soon.
     pub(crate) fn is_quiet(&self) -> bool {
         let state = self.state.lock();
-        !state.urgent && state.loads.is_empty() && state.stop == Stop::Not
+        !state.has(Wakes::Soon) && state.loads.is_empty() && state.stop == Stop::Not
     }
 }
 
 impl State {
+    fn has(&self, wakes: Wakes) -> bool {
+        match wakes {
+            Wakes::Any => !self.changes.is_empty(),
+            Wakes::Soon => self.soon || self.calls > 0,
+            Wakes::Calls(wanted) => self.calls >= wanted,
+        }
+    }
+
     fn take(&mut self) -> Taken {
-        self.sleep = Sleep::Awake;
-        self.urgent = false;
+        self.wakes_for = None;
+        self.calls = 0;
+        self.soon = false;
         Taken {
             changes: mem::take(&mut self.changes),
             loads: mem::take(&mut self.loads),
@@ -169,8 +208,100 @@ impl State {
     }
 }
 
+/// How many of these somebody waits for.
+pub(crate) fn calls(changes: &[Change]) -> usize {
+    changes.iter().filter(|change| change.urgency() == Urgency::Now).count()
+}
+
 /// The thread's own clock: it waits for a disk, which no runtime's clock drives.
 #[expect(clippy::disallowed_methods, reason = "no runtime's clock drives a disk")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use queue_core::{JobId, JobRecord, Priority, Record};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(5);
+
+    fn push(inbox: &Inbox) {
+        let (queue, kind, priority) = ("default".into(), "work".into(), Priority::NORMAL);
+        let payload = "{}".into();
+        let job = JobRecord { id: JobId::new(1), queue, kind, priority, due: None, payload, options: None };
+        inbox.append(&mut vec![Change::new(Record::Pushed(Box::new(job)))]);
+    }
+
+    fn start(inbox: &Inbox) {
+        inbox.append(&mut vec![Change::new(Record::Started { id: JobId::new(1) })]);
+    }
+
+    fn end(inbox: &Inbox) {
+        inbox.append(&mut vec![Change::new(Record::Done { id: JobId::new(1) })]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_taken_all_the_same() {
+        let inbox = Inbox::default();
+        let taken = |rest| inbox.wait(rest, Stop::Not).changes.len();
+        for rest in [Rest::Short, Rest::Until(now() + LONG), Rest::Long] {
+            start(&inbox);
+            end(&inbox);
+            assert_eq!(taken(rest), 2, "{rest:?}");
+        }
+        start(&inbox);
+        assert_eq!(taken(Rest::Short), 1);
+        start(&inbox);
+        assert_eq!(taken(Rest::Long), 1);
+        assert_eq!(taken(Rest::Short), 0);
+    }
+
+    #[test]
+    fn an_end_waits_for_a_push_and_goes_along() {
+        let inbox = Inbox::default();
+        let mut changes = Vec::new();
+        end(&inbox);
+        inbox.take_more(&mut changes, 0, now() + LONG);
+        assert!(changes.is_empty(), "nobody waits for it");
+        push(&inbox);
+        inbox.take_more(&mut changes, 0, now() + LONG);
+        assert_eq!(changes.len(), 2);
+    }
+
+    #[test]
+    fn who_has_company_waits_for_it() {
+        let inbox = Inbox::default();
+        let mut changes = Vec::new();
+        inbox.take_more(&mut changes, 1, now());
+        assert!(changes.is_empty(), "it does not come");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                push(&inbox);
+                start(&inbox);
+                push(&inbox);
+            });
+            inbox.take_more(&mut changes, 2, now() + LONG);
+        });
+        assert_eq!(changes.len(), 3);
+    }
+
+    #[test]
+    fn the_end_is_not_kept_waiting_by_who_does_not_come() {
+        let inbox = Inbox::default();
+        let mut changes = Vec::new();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                push(&inbox);
+                inbox.stop(Stop::Close);
+            });
+            inbox.take_more(&mut changes, 2, now() + LONG);
+        });
+        assert!(changes.is_empty(), "how it ends is for who sees the end");
+        let taken = inbox.wait(Rest::Long, Stop::Not);
+        assert_eq!((taken.changes.len(), taken.stop), (1, Stop::Close));
+    }
 }

@@ -17,7 +17,7 @@ use queue_core::{Change, Loading, Recovery, Sink, StoreError, StoreFault};
 
 use crate::database::Database;
 use crate::error::{OpenError, fault};
-use crate::inbox::{COMPANY, Inbox, Stop, Taken, now};
+use crate::inbox::{Inbox, Rest, Stop, Taken, calls, now};
 use crate::open;
 use crate::options::Options;
 
@@ -59,7 +59,7 @@ fn live(
         .map_err(|error| OpenError::of_sqlite(path, error))?;
     files.are_good().map_err(|error| OpenError::of_sqlite(path, error))?;
     let _ = opened.send(Ok(recovery));
-    Writer { inbox, database, backlog: Vec::new(), outage: None }.run();
+    Writer { inbox, database, backlog: Vec::new(), outage: None, company: Company::default() }.run();
     Ok(())
 }
 
@@ -67,7 +67,7 @@ fn live(
 fn refuse(inbox: &Inbox, error: &StoreError) {
     let mut stop = Stop::Close;
     while stop != Stop::End {
-        let Taken { mut changes, loads, sink, stop: now } = inbox.wait(None, stop);
+        let Taken { mut changes, loads, sink, stop: now } = inbox.wait(Rest::Long, stop);
         stop = now;
         guarded(|| sink.failed(&mut changes, error));
         for loading in loads {
@@ -82,6 +82,15 @@ struct Writer<'c> {
     /// What has happened and could not be written, to be written before anything else.
     backlog: Vec<Change>,
     outage: Option<Outage>,
+    company: Company,
+}
+
+/// Of the last write. Who waited for it is back in a moment, most likely, and goes along with the next one if that waits for
+/// them: half as long as it took, at most. One by one, each would wait for a write before its own.
+#[derive(Default)]
+struct Company {
+    callers: usize,
+    took: Duration,
 }
 
 struct Outage {
@@ -92,9 +101,9 @@ struct Outage {
 
 impl Writer<'_> {
     fn run(&mut self) {
-        let mut until = None;
+        let mut rest = Rest::Long;
         loop {
-            let taken = self.inbox.wait(until, Stop::Not);
+            let taken = self.inbox.wait(rest, Stop::Not);
             for loading in taken.loads {
                 self.load(loading);
             }
@@ -104,15 +113,14 @@ impl Writer<'_> {
             if ends {
                 return;
             }
-            until = if let Some(outage) = &self.outage {
-                Some(outage.retry)
+            rest = if let Some(outage) = &self.outage {
+                Rest::Until(outage.retry)
             } else if was_busy {
-                // What comes next is often an attempt's beginning, which is not worth a wake-up.
-                Some(now() + COMPANY)
+                Rest::Short
             } else if self.tidy() {
-                Some(now())
+                Rest::Until(now())
             } else {
-                None
+                Rest::Long
             };
         }
     }
@@ -132,7 +140,7 @@ impl Writer<'_> {
         waiting.append(&mut changes);
         loop {
             let rest = waiting.split_off(waiting.len().min(LARGEST));
-            self.write(waiting, sink);
+            self.write(waiting, sink, rest.is_empty());
             if self.outage.is_some() {
                 waiting = rest;
                 break;
@@ -152,16 +160,25 @@ impl Writer<'_> {
         }
     }
 
-    /// One transaction, and the answer to it. Without changes it finds out whether the outage is over.
-    fn write(&mut self, mut changes: Vec<Change>, sink: &Sink) {
+    /// One transaction, and the answer to it. Without changes it finds out whether the outage is over. If these are the last
+    /// that were handed over, it takes in what comes meanwhile.
+    fn write(&mut self, mut changes: Vec<Change>, sink: &Sink, is_last: bool) {
         let notes_only = !changes.is_empty() && changes.iter().all(|change| change.record().is_none());
         if notes_only && self.outage.is_none() {
             guarded(|| sink.written(changes));
             return;
         }
-        match self.database.write(&changes, sink.time()) {
+        let (begun, Company { callers, took }) = (now(), std::mem::take(&mut self.company));
+        let until = begun + took / 2;
+        let more = |changes: &mut Vec<Change>| {
+            if is_last && changes.len() < LARGEST && now() < until {
+                self.inbox.take_more(changes, callers.saturating_sub(calls(changes)), until);
+            }
+        };
+        match self.database.write(&mut changes, sink.time(), more) {
             Ok(refused) => {
                 self.outage = None;
+                self.company = Company { callers: calls(&changes), took: begun.elapsed() };
                 for refused in refused.into_iter().rev() {
                     let error = StoreError::new(fault(&refused.error), refused.error);
                     let mut change = vec![changes.remove(refused.index)];
@@ -225,7 +242,13 @@ mod tests {
         let limits = Limits { crashes: NonZeroU32::MIN, payload_memory: 0 };
         let (database, _) = Database::recover(&conn, limits, None).expect("it opens");
         let inbox = Inbox::default();
-        let mut writer = Writer { inbox: &inbox, database, backlog: Vec::new(), outage: None };
+        let mut writer = Writer {
+            inbox: &inbox,
+            database,
+            backlog: Vec::new(),
+            outage: None,
+            company: Company::default(),
+        };
         let jobs =
             || conn.query_row("SELECT count(*) FROM jobs", [], |row| row.get::<_, u32>(0)).expect("a count");
         let mut take = |record: Option<Record>| {

@@ -101,12 +101,27 @@ impl Change {
         }
     }
 
-    /// Whether it may wait a few milliseconds for others to be written with: nobody waits for it, and to lose it in a crash
-    /// costs a count of crashes.
+    /// How long it may wait for others to be written with.
     #[must_use]
-    pub fn can_wait(&self) -> bool {
-        matches!((&self.record, &self.ack), (Some(Record::Started { .. }), Ack::Nobody))
+    pub fn urgency(&self) -> Urgency {
+        match (&self.record, &self.ack) {
+            (_, Ack::Push(_) | Ack::Attempted(_)) | (Some(Record::Pushed(_)), _) => Urgency::Now,
+            (Some(Record::Started { .. }), Ack::Nobody) => Urgency::Later,
+            _ => Urgency::Soon,
+        }
     }
+}
+
+/// How long a [`Change`] may wait for others to be written with. The disk is what takes time, so to write few times is to
+/// write fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Some ten milliseconds: lost in a crash, it costs a count of crashes.
+    Later,
+    /// About as long as a write takes: nobody waits for it, but lost in a crash, it lets a job that is over run again.
+    Soon,
+    /// Somebody waits for it.
+    Now,
 }
 
 /// A transition of a job, as it is written down.

@@ -33,6 +33,8 @@ pub(crate) struct Database<'c> {
     statements: Statements<'c>,
     names: Names,
     superfluous: Superfluous,
+    /// Jobs whose rows are still to be removed in this transaction.
+    gone: Vec<i64>,
     meta: Meta,
     /// Of the next dead letter.
     place: i64,
@@ -69,20 +71,24 @@ impl<'c> Database<'c> {
             time: found.recovery.time.map(time::not_before),
         };
         let superfluous = Superfluous::new(keep_settled.is_some());
-        let database = Self { conn, statements, names, superfluous, meta, place: found.place, keep_settled };
+        let (gone, place) = (Vec::new(), found.place);
+        let database = Self { conn, statements, names, superfluous, gone, meta, place, keep_settled };
         Ok((database, found.recovery))
     }
 
-    /// Writes all of them or none, but for those that can never be written, which it says.
+    /// Writes all of them or none, but for those that can never be written, which it says. Whatever `more` adds meanwhile
+    /// goes along, until it adds nothing.
     pub(crate) fn write(
         &mut self,
-        changes: &[Change],
+        changes: &mut Vec<Change>,
         now: Option<SystemTime>,
+        more: impl FnMut(&mut Vec<Change>),
     ) -> rusqlite::Result<Vec<Refused>> {
         let before = self.meta;
-        let written = self.transact(changes, now);
+        let written = self.transact(changes, now, more);
         if written.is_err() {
             self.meta = before;
+            self.gone.clear();
             self.names.forget_new();
             // After some failures SQLite has rolled back by itself.
             if !self.conn.is_autocommit() {
@@ -92,28 +98,28 @@ impl<'c> Database<'c> {
         written
     }
 
-    fn transact(&mut self, changes: &[Change], now: Option<SystemTime>) -> rusqlite::Result<Vec<Refused>> {
+    fn transact(
+        &mut self,
+        changes: &mut Vec<Change>,
+        now: Option<SystemTime>,
+        mut more: impl FnMut(&mut Vec<Change>),
+    ) -> rusqlite::Result<Vec<Refused>> {
         let before = self.meta;
         let mut refused = Vec::new();
         self.statements.begin.execute([])?;
         // Never back: a machine whose clock was set back must not hold up what is due.
         self.meta.time = self.meta.time.max(now.map(time::not_before));
-        self.superfluous.look_at(changes);
-        for (index, change) in changes.iter().enumerate() {
-            let Some(record) = change.record() else { continue };
-            if self.superfluous.has(index) {
-                self.count(record);
-                continue;
-            }
-            match self.write_record(record) {
-                Err(error) if crate::error::is_own_fault(&error) && !self.conn.is_autocommit() => {
-                    refused.push(Refused { index, error });
-                }
-                written => written?,
+        let mut written = 0;
+        loop {
+            self.add(changes, written, &mut refused)?;
+            written = changes.len();
+            more(changes);
+            if changes.len() == written {
+                break;
             }
         }
         if self.keep_settled.is_some() {
-            self.forget_settled(changes.len())?;
+            self.forget_settled(written)?;
         }
         if self.meta != before {
             self.statements.set_meta.execute(params![self.meta.next_id, self.meta.time])?;
@@ -121,6 +127,25 @@ impl<'c> Database<'c> {
         self.statements.commit.execute([])?;
         self.names.keep_new();
         Ok(refused)
+    }
+
+    /// Adds the changes from this one on to the transaction.
+    fn add(&mut self, changes: &[Change], first: usize, refused: &mut Vec<Refused>) -> rusqlite::Result<()> {
+        self.superfluous.look_at(&changes[first..]);
+        for (place, change) in changes[first..].iter().enumerate() {
+            let Some(record) = change.record() else { continue };
+            if self.superfluous.has(place) {
+                self.count(record);
+                continue;
+            }
+            match self.write_record(record) {
+                Err(error) if crate::error::is_own_fault(&error) && !self.conn.is_autocommit() => {
+                    refused.push(Refused { index: first + place, error });
+                }
+                written => written?,
+            }
+        }
+        self.remove_gone()
     }
 
     fn write_record(&mut self, record: &Record) -> rusqlite::Result<()> {
@@ -180,7 +205,7 @@ impl<'c> Database<'c> {
         if small.is_none()
             && let Err(error) = self.statements.add_payload.execute(params![id, bytes])
         {
-            self.statements.remove.execute([id])?;
+            self.statements.remove.execute([id, id])?;
             return Err(error);
         }
         Ok(())
@@ -190,7 +215,20 @@ impl<'c> Database<'c> {
         if self.keep_settled.is_some() {
             self.statements.keep_settled.execute(params![number(id), outcome, self.meta.time])?;
         }
-        self.statements.remove.execute([number(id)])?;
+        // Nothing that comes later is about this job.
+        self.gone.push(number(id));
+        Ok(())
+    }
+
+    /// Jobs that were pushed together are often done together: a row of a range costs a third of what it does alone.
+    fn remove_gone(&mut self) -> rusqlite::Result<()> {
+        self.gone.sort_unstable();
+        for range in self.gone.chunk_by(|id, next| id.checked_add(1) == Some(*next)) {
+            if let (Some(first), Some(last)) = (range.first(), range.last()) {
+                self.statements.remove.execute([first, last])?;
+            }
+        }
+        self.gone.clear();
         Ok(())
     }
 
