@@ -178,7 +178,7 @@ impl Core {
         for Change { record, ack } in changes {
             match (ack, record) {
                 (Ack::Push(arrival), Some(Record::Pushed(job))) => {
-                    arrivals.entry(arrival.channel).or_default().push((*job, *arrival));
+                    arrivals.entry(arrival.channel).or_default().push((*job, arrival));
                 }
                 (Ack::Publish(event), _) => events.push(event),
                 (Ack::Attempted(promise), _) => waiting.push(promise),
@@ -295,7 +295,7 @@ impl Channel {
         let arrival = Arrival { channel: self.index, kind: job.kind, when, promise };
         if let Some(log) = &mut state.store.log {
             let record = Some(Record::Pushed(Box::new(record)));
-            log.changes.push(Change { record, ack: Ack::Push(Box::new(arrival)) });
+            log.changes.push(Change { record, ack: Ack::Push(arrival) });
         }
         Accepted::Once(receipt)
     }

@@ -22,7 +22,7 @@ pub struct Sink(Weak<Core>);
 pub(crate) enum Ack {
     Nobody,
     /// A push: its job is taken in.
-    Push(Box<Arrival>),
+    Push(Arrival),
     /// An event that tells of what was written before it.
     Publish(Box<Event>),
     /// Whoever waits until everything before it was written, or could not be.
@@ -102,7 +102,7 @@ impl Sink {
     /// Gives these jobs back, the pushes among the changes that are given up. `is_failure`: something is wrong with the store.
     fn turn_away(
         &self,
-        arrivals: Vec<(Option<Record>, Box<Arrival>)>,
+        arrivals: Vec<(Option<Record>, Arrival)>,
         given_up: usize,
         error: &StoreError,
         is_failure: bool,
