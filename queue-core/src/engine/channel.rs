@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
+
 use super::closing::Phase;
 use super::durable::Writing;
 use super::inbox::{Inbox, Notes};
@@ -26,9 +28,10 @@ use crate::sync::{Mutex, MutexGuard};
 pub(crate) struct Channel {
     pub(super) index: usize,
     pub(super) config: ChannelConfig,
-    pub(super) state: Mutex<ChannelState>,
+    // Apart from each other: workers write the one while pushes go on in the other.
+    pub(super) state: CachePadded<Mutex<ChannelState>>,
     /// Jobs that were accepted and are on their way into the store.
-    pub(super) inbox: Inbox,
+    pub(super) inbox: CachePadded<Inbox>,
 }
 
 /// The settings of a named queue, with nothing left to default.
@@ -118,8 +121,8 @@ impl Channel {
             kept: 0,
             writing: Writing::default(),
         };
-        let inbox = Inbox::new(&notes(&state));
-        Self { index, config, state: Mutex::new(state), inbox }
+        let inbox = CachePadded::new(Inbox::new(&notes(&state)));
+        Self { index, config, state: CachePadded::new(Mutex::new(state)), inbox }
     }
 
     pub(crate) fn name(&self) -> &Name {
