@@ -4,11 +4,11 @@ use std::borrow::Borrow;
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::cancel::Cancelled;
 use crate::handle::Handle;
@@ -112,6 +112,8 @@ impl Default for Priority {
 
 /// The name of a kind or of a named queue: text that is cheap to clone and compares with `&str`.
 ///
+/// Up to 23 bytes are copied; longer ones are shared, so that threads which run jobs of such a kind share a reference count.
+///
 /// ```
 /// # use queue_core::Name;
 /// let name = Name::from("send_email");
@@ -119,18 +121,13 @@ impl Default for Priority {
 /// assert_eq!(name.len(), 10);
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name(SmolStr);
 
 impl Name {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// A copy that shares nothing with this one, for a worker to hand out without touching what others touch.
-    pub(crate) fn unshared(&self) -> Self {
-        Self(Arc::from(&*self.0))
     }
 }
 

@@ -66,9 +66,7 @@ pub struct Worker<R: Runtime> {
 /// What a worker has of a kind to itself.
 struct Own<M: Mode> {
     kind: Kind,
-    /// From the second job on a copy: to share it would be to share its reference count.
     name: Name,
-    is_name_shared: bool,
     timeout: Option<Duration>,
     place: PlaceOf<M>,
 }
@@ -196,10 +194,6 @@ impl<R: Runtime> Worker<R> {
             if at > 0 {
                 self.own.swap(0, at);
             }
-            let own = &mut self.own[0];
-            if std::mem::take(&mut own.is_name_shared) {
-                own.name = own.name.unshared();
-            }
             return true;
         }
         let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
@@ -207,7 +201,7 @@ impl<R: Runtime> Worker<R> {
         };
         let timeout = handler.timeout.or(self.core.channel(self.channel).config().timeout);
         let name = handler.name.clone();
-        let own = Own { kind, name, is_name_shared: true, timeout, place: (handler.make_place)() };
+        let own = Own { kind, name, timeout, place: (handler.make_place)() };
         if self.own.len() == OWN {
             self.own.pop().into_iter().for_each(drop_quietly);
         }
