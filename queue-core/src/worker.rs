@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::current::{self, Polling};
 use crate::dead::DeadReason;
-use crate::engine::{Batch, Channel, Core, Ending, PayloadReceipt, Seat, Turn, drop_claim};
+use crate::engine::{Batch, Channel, Core, Ending, PayloadReceipt, Seat, Turn};
 use crate::handler::{HandlerResult, Handlers, Mode, Place, PlaceOf, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
 use crate::journal::{StoreError, StoreFault};
@@ -31,7 +31,7 @@ use crate::outcome::{AttemptTimedOut, Outcome};
 use crate::progress::{BATCH, Signal};
 use crate::registry::Kind;
 use crate::runtime::Runtime;
-use crate::store::{Claim, Failure, Lease, Settle, When};
+use crate::store::{Failure, Lease, Settle, When};
 use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};
 use crate::verdict::judge;
@@ -58,7 +58,7 @@ pub struct Worker<R: Runtime> {
     random: fastrand::Rng,
     batch: Batch,
     /// A claimed job whose payload is not here yet.
-    loading: Option<(Claim, PayloadReceipt)>,
+    loading: Option<PayloadReceipt>,
     /// The job whose handler waits in the first place.
     running: Option<Running>,
 }
@@ -110,46 +110,45 @@ impl<R: Runtime> Worker<R> {
 
     /// Starts the next claimed job.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let Some(claim) = self.batch.claims.pop_front() else { return Poll::Ready(None) };
+        let Some(claim) = self.batch.advance() else { return Poll::Ready(None) };
         if !claim.payload.is_absent() {
-            return self.call(claim, None, cx);
+            return self.call(None, cx);
         }
-        self.loading = self.core.load(claim.lease.id).map(|receipt| (claim, receipt));
+        self.loading = self.core.load(claim.lease.id);
         self.poll_loading(cx)
     }
 
     /// Waits for the payload of the claimed job.
     fn poll_loading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let Some((claim, receipt)) = &mut self.loading else { return Poll::Ready(None) };
+        let Some(receipt) = &self.loading else { return Poll::Ready(None) };
         self.batch.has_waited = true;
         self.seat.slot.watch(cx.waker());
         if self.seat.slot.progress.has(Signal::Stop) {
+            self.batch.let_go();
             return Poll::Ready(self.loading.take().map(|_| Ending::HandBack));
         }
         let loaded = ready!(receipt.poll(cx));
         if let Ok(payload) = &loaded {
+            let claim = self.batch.current();
             self.core.channel(self.channel).provide(&self.core, claim.lease, payload.clone());
-            claim.payload = payload.clone();
+            claim.payload.clone_from(payload);
         }
-        match self.loading.take() {
-            Some((claim, _)) => self.call(claim, loaded.err(), cx),
-            None => Poll::Ready(None),
-        }
+        self.loading = None;
+        self.call(loaded.err(), cx)
     }
 
     /// Calls the handler of a claimed job and polls its future for the first time. If its payload could not be loaded, the
     /// attempt is put off, and if there is none it has failed.
-    fn call(
-        &mut self,
-        claim: Claim,
-        unreadable: Option<StoreError>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Ending>> {
+    fn call(&mut self, unreadable: Option<StoreError>, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
         self.refresh_table();
-        let Claim { lease, kind, priority, payload, name, overrides } = claim;
+        let claim = self.batch.current();
+        let (lease, kind, priority) = (claim.lease, claim.kind, claim.priority);
+        let extras = claim.extras.take();
+        let (name, overrides) = extras.map(|extras| (extras.name, extras.overrides)).unwrap_or_default();
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
         if !self.is_at_hand(kind) {
+            self.batch.let_go();
             let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
             return Poll::Ready(Some(self.no_handler(name)));
         }
@@ -161,7 +160,7 @@ impl<R: Runtime> Worker<R> {
             attempt: lease.attempt,
             id: lease.id,
             priority,
-            payload,
+            payload: self.batch.current().payload.take(),
             context: self.seat.slot.attempt(),
         };
         let span = Span::of(&job);
@@ -304,12 +303,12 @@ impl<R: Runtime> Worker<R> {
 
     /// Goes on to the next job of the batch, after one that was done. False: there is none.
     fn advance(&mut self) -> bool {
-        while !self.batch.claims.is_empty() {
+        while !self.batch.is_empty() {
             if self.seat.slot.advance() {
                 return true;
             }
             // Somebody cancelled it, or runs it instead.
-            self.batch.claims.pop_front().into_iter().for_each(drop_claim);
+            self.batch.skip();
         }
         false
     }
@@ -381,6 +380,9 @@ impl<R: Runtime> Drop for Worker<R> {
         let _polling = Polling::begin();
         self.drop_future();
         current::leave();
+        if self.loading.is_some() {
+            self.batch.let_go();
+        }
         self.own.drain(..).for_each(drop_quietly);
         drop_snapshot(std::mem::take(&mut self.table));
         self.core.channel(self.channel).leave(&self.core, &self.seat, &mut self.batch);

@@ -43,7 +43,7 @@ use durable::Durable;
 pub(crate) use durable::{Accepted, Backing, PayloadReceipt};
 use effects::Effects;
 pub(crate) use push::{BatchItem, Refusal, Submission};
-pub(crate) use turn::{Batch, Ending, Seat, Turn, drop_claim};
+pub(crate) use turn::{Batch, Ending, Seat, Turn};
 pub(crate) use waiters::Ticket;
 
 use crate::event::{Event, Subscribers};

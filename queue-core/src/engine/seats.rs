@@ -116,7 +116,7 @@ impl Seats {
     }
 
     /// Notes what a worker that had nothing has claimed, for its next runs.
-    pub(super) fn lease<'a>(&mut self, number: u32, claims: impl Iterator<Item = &'a Claim>) {
+    pub(super) fn lease(&mut self, number: u32, claims: &[Claim]) {
         let Some(worker) = &mut self.workers[number as usize] else { return };
         worker.first = worker.slot.progress.run();
         let (mut lanes, mut bytes) = (0, 0);

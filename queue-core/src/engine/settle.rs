@@ -90,13 +90,12 @@ impl Channel {
     ) {
         let event =
             core.events.any().then(|| self.event_of(core, state, lease, &Settle::Done, Duration::ZERO));
-        let Ok(left) = state.store.complete(lease) else { return };
+        if state.store.complete(lease, leftovers).is_err() {
+            return;
+        }
         state.totals.finished += 1;
         if let Some(event) = event {
             core.record(effects, || event);
-        }
-        if left.0.is_some() || left.1.is_some() {
-            leftovers.push(left);
         }
     }
 

@@ -6,7 +6,6 @@
 //! cancelled, and a worker that finds nothing else to do takes it over, so none waits behind a slow one while somebody
 //! is idle.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -77,8 +76,10 @@ pub(crate) enum Turn {
 
 /// What a worker has in hand.
 pub(crate) struct Batch {
-    /// Claimed and not begun.
-    pub(crate) claims: VecDeque<Claim>,
+    /// What was claimed, in places that are used again: those before `next` have begun, those from `end` on are vacant.
+    claims: Vec<Claim>,
+    next: usize,
+    end: usize,
     /// How many to claim at once, while many wait.
     pub(crate) appetite: usize,
     /// More than one was claimed, and what of it the worker need not have to itself has not gone back.
@@ -92,7 +93,9 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new() -> Self {
         Self {
-            claims: VecDeque::new(),
+            claims: Vec::new(),
+            next: 0,
+            end: 0,
             appetite: 1,
             is_long: false,
             has_waited: false,
@@ -105,12 +108,53 @@ impl Batch {
         self.is_long
     }
 
-    /// Drops what was settled, or given back. Not under a lock.
-    fn clean(&mut self, given_back: usize) {
-        // Most often there is nothing of either, and to begin and end a drain takes 90 instructions.
-        if given_back > 0 {
-            self.claims.drain(..given_back).for_each(drop_claim);
+    /// Whether all has begun.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.end
+    }
+
+    /// Goes on to the next claim, which is the current one from now on.
+    pub(crate) fn advance(&mut self) -> Option<&mut Claim> {
+        if self.is_empty() {
+            return None;
         }
+        self.next += 1;
+        Some(self.current())
+    }
+
+    /// The claim whose attempt has begun.
+    pub(crate) fn current(&mut self) -> &mut Claim {
+        &mut self.claims[self.next - 1]
+    }
+
+    /// Lets go of the next claim, which is not run. Not under a lock.
+    pub(crate) fn skip(&mut self) {
+        if self.advance().is_some() {
+            self.let_go();
+        }
+    }
+
+    /// Lets go of the current claim, which is not run. Not under a lock.
+    pub(crate) fn let_go(&mut self) {
+        let claim = self.current();
+        claim.payload.take();
+        if let Some(extras) = claim.extras.take() {
+            drop_quietly(extras);
+        }
+    }
+
+    /// Lets go of all that has not begun, and says how much that was. Not under a lock.
+    fn give_back(&mut self) -> usize {
+        let given_back = self.end - self.next;
+        while !self.is_empty() {
+            self.skip();
+        }
+        given_back
+    }
+
+    /// Drops what was settled. Not under a lock.
+    fn clean(&mut self) {
+        // Most often there is nothing, and to begin and end a drain takes 90 instructions.
         if self.leftovers.is_empty() {
             return;
         }
@@ -121,12 +165,14 @@ impl Batch {
             }
         }
     }
-}
 
-/// Lets go of a claim that is not run.
-pub(crate) fn drop_claim(claim: Claim) {
-    if claim.overrides.is_some() {
-        drop_quietly(claim.overrides);
+    /// A place for one more.
+    fn place(&mut self) -> &mut Claim {
+        if self.end == self.claims.len() {
+            self.claims.push(Claim::vacant());
+        }
+        self.end += 1;
+        &mut self.claims[self.end - 1]
     }
 }
 
@@ -154,31 +200,33 @@ impl Channel {
         batch: &mut Batch,
         waker: &Waker,
     ) -> Turn {
-        let given_back = batch.claims.len();
+        batch.give_back();
         let (turn, watched) = self.with(core, |state, effects| {
             state.seats.unpark(seat.worker);
             let watched = ending.is_some_and(|ending| self.end(core, state, seat, ending, batch, effects));
             (self.claim(core, state, seat, batch, waker, effects), watched)
         });
-        batch.clean(given_back);
+        batch.clean();
         seat.tell(watched);
         turn
     }
 
     /// Settles the attempt that is over and claims nothing: the worker has used up its time slice.
     pub(crate) fn finish(&self, core: &Core, seat: &Seat, ending: Ending, batch: &mut Batch) {
+        let given_back = batch.give_back();
         let watched = self.with(core, |state, effects| {
             let watched = self.end(core, state, seat, ending, batch, effects);
             // Besides what is given back: its place is free, and its thread may be busy with something else next.
-            self.wake_workers(state, batch.claims.len().max(1), effects);
+            self.wake_workers(state, given_back.max(1), effects);
             watched
         });
-        batch.clean(batch.claims.len());
+        batch.clean();
         seat.tell(watched);
     }
 
     /// The current attempt has to wait: the rest of its batch must not. Lets it run until `deadline`.
     pub(crate) fn wait(&self, core: &Core, seat: &Seat, deadline: Option<Instant>, batch: &mut Batch) {
+        let given_back = batch.give_back();
         self.with(core, |state, effects| {
             let current = self.settle_batch(core, state, seat, batch, effects);
             seat.slot.progress.cut_batch();
@@ -186,22 +234,23 @@ impl Channel {
                 state.store.arm(lease, deadline);
                 self.publish(core, state, effects);
             }
-            self.wake_workers(state, batch.claims.len(), effects);
+            self.wake_workers(state, given_back, effects);
         });
-        batch.clean(batch.claims.len());
+        batch.clean();
     }
 
     /// The worker is gone. An attempt it held is handed back, and a wake-up it may have been sent is passed on.
     pub(crate) fn leave(&self, core: &Core, seat: &Seat, batch: &mut Batch) {
+        let given_back = batch.give_back();
         let watched = self.with(core, |state, effects| {
             let watched = self.end(core, state, seat, Ending::HandBack, batch, effects);
             state.seats.leave(seat.worker);
-            self.wake_workers(state, batch.claims.len().max(1), effects);
+            self.wake_workers(state, given_back.max(1), effects);
             core.record(effects, || Event::WorkerStopped { queue: self.config.name.clone() });
             effects.closing = state.phase != Phase::Open;
             watched
         });
-        batch.clean(batch.claims.len());
+        batch.clean();
         seat.tell(watched);
     }
 
@@ -252,26 +301,27 @@ impl Channel {
         } else {
             batch.appetite.min(state.store.counts().ready / state.seats.taken()).max(1)
         };
-        let given_back = batch.claims.len();
+        (batch.next, batch.end) = (0, 0);
         for _ in 0..share {
-            let claim = state.store.claim(seat.worker).or_else(|| {
+            let lease = state.store.claim(seat.worker).or_else(|| {
                 // Nothing waits; does a worker hold more than it runs?
                 let lease = state.seats.steal()?;
                 state.store.take_over(lease, seat.worker)
             });
-            let Some(claim) = claim else { break };
+            let Some(lease) = lease else { break };
+            let claim = batch.place();
+            state.store.hand_out(lease, claim);
             if is_observed {
-                let kind = kind_name(core, claim.kind, claim.name.clone());
-                core.record(effects, || Event::Started(self.info(claim.lease.id, kind, claim.lease.attempt)));
+                let own_name = claim.extras.as_ref().and_then(|extras| extras.name.clone());
+                let kind = kind_name(core, claim.kind, own_name);
+                core.record(effects, || Event::Started(self.info(lease.id, kind, lease.attempt)));
             }
-            batch.claims.push_back(claim);
         }
-        let claimed = batch.claims.len() - given_back;
-        batch.is_long = claimed > 1;
-        if claimed == 0 {
+        batch.is_long = batch.end > 1;
+        if batch.end == 0 {
             return false;
         }
-        state.seats.lease(seat.worker, batch.claims.range(given_back..));
+        state.seats.lease(seat.worker, &batch.claims[..batch.end]);
         true
     }
 }

@@ -32,6 +32,16 @@ pub(crate) struct Extras {
     pub(crate) history: Vec<AttemptError>,
 }
 
+impl Extras {
+    /// What a worker needs of them, if there is any of it.
+    pub(crate) fn for_worker(&self) -> Option<Box<Self>> {
+        let Self { name, overrides, .. } = self;
+        let is_needed = name.is_some() || overrides.is_some();
+        is_needed
+            .then(|| Box::new(Self { name: name.clone(), overrides: overrides.clone(), history: Vec::new() }))
+    }
+}
+
 /// The errors of this many attempts are kept, the latest: a job that is retried for ever must not grow for ever.
 pub(crate) const HISTORY_LIMIT: usize = 100;
 

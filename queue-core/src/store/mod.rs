@@ -35,7 +35,7 @@ use transition::{State, Verb};
 use wheel::{Item, Place, Places, Step, Wheel};
 
 use crate::dead::{DeadJob, DeadReason};
-use crate::job::{JobId, Name, Overrides, Priority};
+use crate::job::{JobId, Name, Priority};
 use crate::journal::Record;
 use crate::payload::Payload;
 use crate::registry::Kind;
@@ -127,9 +127,21 @@ pub(crate) struct Claim {
     pub(crate) kind: Kind,
     pub(crate) priority: Priority,
     pub(crate) payload: Payload,
-    /// The name of a kind that was unknown at push.
-    pub(crate) name: Option<Name>,
-    pub(crate) overrides: Option<Box<Overrides>>,
+    /// What a worker needs of them.
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+impl Claim {
+    /// A place for one.
+    pub(crate) fn vacant() -> Self {
+        Self {
+            lease: Lease { key: slab::NONE, id: JobId::new(0), attempt: 0 },
+            kind: Kind::UNKNOWN,
+            priority: Priority::default(),
+            payload: Payload::empty(),
+            extras: None,
+        }
+    }
 }
 
 /// How an attempt is settled.
@@ -238,29 +250,47 @@ impl Store {
     }
 
     /// Adds a job: to the back of its lane, or to the wheel.
-    pub(crate) fn push(&mut self, mut entry: Entry, when: When) {
+    pub(crate) fn push(&mut self, entry: Entry, when: When) {
         let id = entry.id;
+        let key = self.entries.insert(entry);
+        // Not before it is where it stays: see `hand_out`.
+        let entry = &mut self.entries[key];
         let state = if when == When::Now { State::Ready } else { State::Delayed };
         entry.set_state(state);
         self.counts.add(state, entry.payload.size());
         if let Some(log) = &mut self.log {
             log.make_room(&mut entry.payload);
         }
-        let key = self.entries.insert(entry);
         self.index.insert(id, key);
         self.enter(key, when);
     }
 
     /// Takes the job whose turn it is, for `worker`.
     #[inline]
-    pub(crate) fn claim(&mut self, worker: u32) -> Option<Claim> {
+    pub(crate) fn claim(&mut self, worker: u32) -> Option<Lease> {
         let key = self.lanes.pop(&mut self.entries)?;
         let entry = &mut self.entries[key];
         step(entry, &mut self.counts, Verb::Claim);
         if let Some(log) = &mut self.log {
             log.record(Record::Started { id: entry.id });
         }
-        Some(hand_out(entry, key, worker))
+        entry.set_worker(worker);
+        Some(Lease { key, id: entry.id, attempt: entry.attempt })
+    }
+
+    /// What the worker must know of a job that it has claimed. Written to where it stays: a claim that is moved just after it
+    /// was put together has to reach the cache first, which was a third of what claiming took.
+    #[inline]
+    pub(crate) fn hand_out(&self, lease: Lease, claim: &mut Claim) {
+        debug_assert!(claim.extras.is_none(), "its place is not vacant");
+        let entry = &self.entries[lease.key];
+        claim.lease = Lease { key: lease.key, id: entry.id, attempt: entry.attempt };
+        claim.kind = entry.kind();
+        claim.priority = entry.priority();
+        claim.payload.clone_from(&entry.payload);
+        if let Some(extras) = &entry.extras {
+            claim.extras = extras.for_worker();
+        }
     }
 
     /// The payload of a claimed job was loaded: it stays in memory while the attempt lasts.
@@ -274,9 +304,12 @@ impl Store {
     }
 
     /// Gives a claimed job to another worker, unless it is armed: then its attempt has begun.
-    pub(crate) fn take_over(&mut self, lease: Lease, worker: u32) -> Option<Claim> {
+    pub(crate) fn take_over(&mut self, lease: Lease, worker: u32) -> Option<Lease> {
         let is_unarmed = self.is_current(lease) && !self.entries[lease.key].is_armed();
-        is_unarmed.then(|| hand_out(&mut self.entries[lease.key], lease.key, worker))
+        if is_unarmed {
+            self.entries[lease.key].set_worker(worker);
+        }
+        is_unarmed.then_some(lease)
     }
 
     /// Lets the claimed attempt run until `deadline`; past it, [`advance`](Self::advance) names its worker, which runs no
@@ -299,7 +332,7 @@ impl Store {
 
     /// Ends an attempt that succeeded: `settle` for the common case.
     #[inline]
-    pub(crate) fn complete(&mut self, lease: Lease) -> Result<Leftovers, Stale> {
+    pub(crate) fn complete(&mut self, lease: Lease, leftovers: &mut Vec<Leftovers>) -> Result<(), Stale> {
         let entry = self.entries.get(lease.key).filter(|entry| entry.is_held_by(lease)).ok_or(Stale)?;
         if entry.is_armed() {
             self.disarm(lease.key);
@@ -308,7 +341,12 @@ impl Store {
         if let Some(log) = &mut self.log {
             log.record(Record::Done { id: lease.id });
         }
-        Ok(self.release(lease.key))
+        let left = self.release(lease.key);
+        // Most jobs leave nothing.
+        if left.0.is_some() || left.1.is_some() {
+            leftovers.push(left);
+        }
+        Ok(())
     }
 
     /// Ends an attempt, if `lease` is its current one.
@@ -601,20 +639,6 @@ fn step(entry: &mut Entry, counts: &mut Counts, verb: Verb) {
 #[cold]
 fn forbidden(from: State, verb: Verb) -> ! {
     panic!("{verb:?} does not apply to a {from:?} job")
-}
-
-#[inline]
-fn hand_out(entry: &mut Entry, key: u32, worker: u32) -> Claim {
-    entry.set_worker(worker);
-    let extras = entry.extras.as_deref();
-    Claim {
-        lease: Lease { key, id: entry.id, attempt: entry.attempt },
-        kind: entry.kind(),
-        priority: entry.priority(),
-        payload: entry.payload.clone(),
-        name: extras.and_then(|extras| extras.name.clone()),
-        overrides: extras.and_then(|extras| extras.overrides.clone()),
-    }
 }
 
 /// How many attempts were made of a job that is buried after this one.

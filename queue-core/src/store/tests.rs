@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::sample::{bury, epoch, failure, job, retry};
 use super::*;
+use crate::job::Overrides;
 use crate::retry::RetryPolicy;
 
 mod claims;
@@ -46,7 +47,7 @@ impl Bench {
     }
 
     fn claim(&mut self, worker: u32) -> Lease {
-        self.store.claim(worker).expect("something is ready").lease
+        self.store.claim(worker).expect("something is ready")
     }
 
     fn settle(&mut self, lease: Lease, settle: Settle) -> Settled {
@@ -62,7 +63,7 @@ impl Bench {
 
     /// Claims everything that is ready.
     fn drain(&mut self) -> Vec<u64> {
-        std::iter::from_fn(|| self.store.claim(0)).map(|claim| claim.lease.id.as_u64()).collect()
+        std::iter::from_fn(|| self.store.claim(0)).map(|lease| lease.id.as_u64()).collect()
     }
 
     #[track_caller]
@@ -115,12 +116,15 @@ fn a_claim_carries_what_was_pushed() {
         history: Vec::new(),
     }));
     bench.store.push(entry, When::Now);
-    let claim = bench.store.claim(1).unwrap();
+    let lease = bench.claim(1);
+    let mut claim = Claim::vacant();
+    bench.store.hand_out(lease, &mut claim);
     assert_eq!((claim.lease.id, claim.lease.attempt), (JobId::new(7), 0));
     assert_eq!((claim.kind, claim.priority.level()), (Kind::from_index(3), 2));
     assert_eq!(claim.payload, Payload::from(vec![b'x'; 60]));
-    assert_eq!(claim.name, Some(Name::from("late")));
-    let overrides = claim.overrides.unwrap();
+    let extras = claim.extras.unwrap();
+    assert_eq!(extras.name, Some(Name::from("late")));
+    let overrides = extras.overrides.unwrap();
     assert_eq!(overrides.timeout, Some(HOUR));
     assert!(matches!(overrides.retry, Some(RetryPolicy::Fixed { max_retries: 3, delay: MS })));
     let Settled::Gone((payload, _)) = bench.settle(claim.lease, Settle::Done) else {
@@ -277,7 +281,7 @@ fn a_retry_or_snooze_without_a_delay_goes_to_the_back() {
     let lease = bench.claim(0);
     let _ = bench.settle(lease, Settle::Snooze { when: When::Now });
     bench.assert_counts(4, 0, 0);
-    let order: Vec<_> = std::iter::from_fn(|| bench.store.claim(0)).map(|claim| claim.lease).collect();
+    let order: Vec<_> = std::iter::from_fn(|| bench.store.claim(0)).collect();
     let order: Vec<_> = order.iter().map(|lease| (lease.id.as_u64(), lease.attempt)).collect();
     assert_eq!(order, [(3, 0), (4, 0), (1, 1), (2, 0)]);
 }

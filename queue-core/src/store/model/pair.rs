@@ -9,7 +9,7 @@ use crate::job::JobId;
 use crate::payload::INLINE;
 use crate::registry::Kind;
 use crate::store::sample::{bury, epoch, job, retry};
-use crate::store::{DeadLimits, Due, Lease, Remains, Settle, Settled, Store, When};
+use crate::store::{Claim, DeadLimits, Due, Lease, Remains, Settle, Settled, Stale, Store, When};
 
 /// With more, the loops of the model take more time than they tell.
 const MOST_JOBS: usize = 256;
@@ -28,6 +28,8 @@ pub(crate) struct Pair {
     is_behind: bool,
     next_id: u64,
     limits: DeadLimits,
+    /// Used for every claim, as a worker does.
+    place: Claim,
     held: Vec<Lease>,
     used: VecDeque<Lease>,
 }
@@ -37,8 +39,8 @@ impl Pair {
         let epoch = epoch();
         let store = Store::new("queue".into(), epoch, limits);
         let model = Model::default();
-        let (held, used) = (vec![], VecDeque::new());
-        Self { store, model, epoch, now: 0, is_behind: false, next_id: 1, limits, held, used }
+        let (place, held, used) = (Claim::vacant(), vec![], VecDeque::new());
+        Self { store, model, epoch, now: 0, is_behind: false, next_id: 1, limits, place, held, used }
     }
 
     fn when(&self, when: ModelWhen) -> When {
@@ -106,29 +108,29 @@ impl Pair {
     }
 
     fn claim(&mut self, worker: u32) {
-        let claim = self.store.claim(worker);
+        let lease = self.store.claim(worker);
         let expected = self.model.claim(worker);
-        assert_eq!(claim.is_some(), expected.is_some());
-        if let (Some(claim), Some(expected)) = (claim, expected) {
-            assert_eq!(claim.lease.id.as_u64(), expected.id);
-            assert_eq!(claim.lease.attempt, expected.attempt);
-            assert_eq!(claim.priority.level(), expected.level);
-            assert_eq!(claim.payload.len(), expected.bytes);
-            self.held.push(claim.lease);
+        assert_eq!(lease.is_some(), expected.is_some());
+        if let (Some(lease), Some(expected)) = (lease, expected) {
+            assert_eq!((lease.id.as_u64(), lease.attempt), (expected.id, expected.attempt));
+            self.store.hand_out(lease, &mut self.place);
+            assert_eq!(self.place.lease, lease);
+            assert_eq!(self.place.priority.level(), expected.level);
+            assert_eq!(self.place.payload.len(), expected.bytes);
+            self.held.push(lease);
         }
     }
 
     fn take_over(&mut self, nth: usize, worker: u32) {
         let Some(lease) = pick(&self.held, nth) else { return };
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
-        let claim = self.store.take_over(lease, worker);
+        let taken = self.store.take_over(lease, worker);
         // Only what has not begun is taken over, so it is not armed.
         if let Stage::Running(_, None) = self.model.jobs[position].stage {
-            let claim = claim.expect("a held lease is current");
-            assert_eq!((claim.lease, claim.payload.len()), (lease, self.model.jobs[position].bytes));
+            assert_eq!(taken, Some(lease), "a held lease is current");
             self.model.jobs[position].stage = Stage::Running(worker, None);
         } else {
-            assert!(claim.is_none(), "{lease:?} was taken over while it ran");
+            assert_eq!(taken, None, "{lease:?} was taken over while it ran");
         }
     }
 
@@ -149,6 +151,12 @@ impl Pair {
         self.model.jobs[position].stage = Stage::Running(worker, Some(armed));
     }
 
+    fn complete(&mut self, lease: Lease) -> Result<Settled, Stale> {
+        let mut leftovers = Vec::new();
+        self.store.complete(lease, &mut leftovers)?;
+        Ok(Settled::Gone(leftovers.pop().unwrap_or_default()))
+    }
+
     fn settle(&mut self, nth: usize, how: How) {
         let Some(lease) = pick(&self.held, nth) else { return };
         self.held.retain(|held| *held != lease);
@@ -158,7 +166,7 @@ impl Pair {
         self.used.push_back(lease);
         let position = self.model.position(lease.id.as_u64()).expect("a held job runs");
         let settled = match how {
-            How::Complete => self.store.complete(lease).map(Settled::Gone),
+            How::Complete => self.complete(lease),
             _ => self.store.settle(lease, self.settle_of(how)),
         };
         match (how, settled.expect("a held lease is current")) {
@@ -187,7 +195,7 @@ impl Pair {
         // An attempt that was snoozed or handed back runs again under the same number, with the same lease.
         for lease in self.used.iter().filter(|lease| !self.held.contains(lease)) {
             assert!(self.store.settle(*lease, self.settle_of(how)).is_err(), "{lease:?} is good twice");
-            assert!(self.store.complete(*lease).is_err(), "{lease:?} is good twice");
+            assert!(self.store.complete(*lease, &mut vec![]).is_err(), "{lease:?} is good twice");
             assert!(self.store.take_over(*lease, 99).is_none(), "{lease:?} is good twice");
             self.store.arm(*lease, self.instant(self.now.saturating_add(1)));
         }
