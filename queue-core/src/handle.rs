@@ -68,6 +68,7 @@ impl Handle {
     /// # Cancel safety
     ///
     /// A push whose future is dropped before it returned has not happened, and its place in line goes to the next.
+    #[inline]
     pub fn push<'a, T>(&'a self, kind: &'a str, payload: &T) -> Push<'a>
     where
         T: Serialize + ?Sized,
