@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
 use crate::job::{Job, Name};
 use crate::outcome::{BoxError, IntoOutcome, Outcome};
 use crate::registry::Kind;
@@ -39,7 +41,7 @@ pub trait Mode: Accepts<SendFuture, Outcome> + sealed::Mode {}
 )]
 pub trait Accepts<F, T>: sealed::Mode {
     #[doc(hidden)]
-    fn place<H>(handler: Arc<H>) -> <Self as sealed::Mode>::Place
+    fn place<H>(handler: Arc<H>) -> Pin<Box<<Self as sealed::Mode>::Place>>
     where
         H: Fn(Job) -> F + Send + Sync + 'static;
 }
@@ -60,11 +62,11 @@ where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
     T: IntoOutcome + 'static,
 {
-    fn place<H>(handler: Arc<H>) -> Box<dyn Place + Send>
+    fn place<H>(handler: Arc<H>) -> Pin<Box<dyn Place + Send>>
     where
         H: Fn(Job) -> F + Send + Sync + 'static,
     {
-        Box::new(Kept { handler, future: Box::pin(None) })
+        Box::pin(Kept { handler, future: None })
     }
 }
 
@@ -73,15 +75,16 @@ where
     F: Future<Output = Result<T, BoxError>> + 'static,
     T: IntoOutcome + 'static,
 {
-    fn place<H>(handler: Arc<H>) -> Box<dyn Place>
+    fn place<H>(handler: Arc<H>) -> Pin<Box<dyn Place>>
     where
         H: Fn(Job) -> F + Send + Sync + 'static,
     {
-        Box::new(Kept { handler, future: Box::pin(None) })
+        Box::pin(Kept { handler, future: None })
     }
 }
 
 pub(crate) mod sealed {
+    use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use super::{HandlerResult, LocalMode, SendMode, ThreadId};
@@ -89,7 +92,7 @@ pub(crate) mod sealed {
     use crate::sync::thread;
 
     pub trait Mode: 'static {
-        type Place: Place + 'static;
+        type Place: Place + ?Sized + 'static;
 
         /// Where the workers that are started now will run: on this thread, or anywhere.
         fn scope() -> Option<ThreadId>;
@@ -101,17 +104,17 @@ pub(crate) mod sealed {
     /// Whatever is called here may panic. Then [`clear`](Self::clear) it, which may panic, too, but only once.
     pub trait Place {
         /// Calls the handler and polls its future. An answer is in `answer` even if the future then panics as it is dropped.
-        fn start(&mut self, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>);
+        fn start(self: Pin<&mut Self>, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>);
 
         /// Polls the future again. It stays here, whatever it answers.
-        fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandlerResult>;
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult>;
 
         /// Drops the future, if there is one.
-        fn clear(&mut self);
+        fn clear(self: Pin<&mut Self>);
     }
 
     impl Mode for SendMode {
-        type Place = Box<dyn Place + Send>;
+        type Place = dyn Place + Send;
 
         fn scope() -> Option<ThreadId> {
             None
@@ -119,7 +122,7 @@ pub(crate) mod sealed {
     }
 
     impl Mode for LocalMode {
-        type Place = Box<dyn Place>;
+        type Place = dyn Place;
 
         fn scope() -> Option<ThreadId> {
             Some(thread::current().id())
@@ -127,23 +130,12 @@ pub(crate) mod sealed {
     }
 }
 
-impl<P: Place + ?Sized> Place for Box<P> {
-    fn start(&mut self, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
-        (**self).start(job, cx, answer);
+pin_project! {
+    struct Kept<H, F> {
+        handler: Arc<H>,
+        #[pin]
+        future: Option<F>,
     }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandlerResult> {
-        (**self).poll(cx)
-    }
-
-    fn clear(&mut self) {
-        (**self).clear();
-    }
-}
-
-struct Kept<H, F> {
-    handler: Arc<H>,
-    future: Pin<Box<Option<F>>>,
 }
 
 impl<H, F, T> Place for Kept<H, F>
@@ -152,27 +144,28 @@ where
     F: Future<Output = Result<T, BoxError>>,
     T: IntoOutcome,
 {
-    fn start(&mut self, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
-        self.future.set(Some((self.handler)(job)));
-        *answer = self.poll(cx);
+    fn start(mut self: Pin<&mut Self>, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
+        let mut this = self.as_mut().project();
+        this.future.set(Some((this.handler)(job)));
+        *answer = self.as_mut().poll(cx);
         if answer.is_ready() {
-            self.future.set(None);
+            self.clear();
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandlerResult> {
-        let Some(future) = self.future.as_mut().as_pin_mut() else { return Poll::Pending };
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        let Some(future) = self.project().future.as_pin_mut() else { return Poll::Pending };
         future.poll(cx).map_ok(IntoOutcome::into_outcome)
     }
 
-    fn clear(&mut self) {
-        self.future.set(None);
+    fn clear(self: Pin<&mut Self>) {
+        self.project().future.set(None);
     }
 }
 
 pub(crate) use sealed::Place;
 
-pub(crate) type PlaceOf<M> = <M as sealed::Mode>::Place;
+pub(crate) type PlaceOf<M> = Pin<Box<<M as sealed::Mode>::Place>>;
 
 type MakePlace<M> = dyn Fn() -> PlaceOf<M> + Send + Sync;
 

@@ -172,7 +172,7 @@ impl<R: Runtime> Worker<R> {
             return Poll::Ready(Some(self.judge(running, Err(error.into()))));
         }
         current::enter(&self.core, lease.id);
-        let polled = span.in_scope(|| first_poll(&mut own.place, job, cx));
+        let polled = span.in_scope(|| first_poll(own.place.as_mut(), job, cx));
         if let (Poll::Ready(Ok(Outcome::Done)), None) = (&polled, &overrides) {
             current::leave();
             return Poll::Ready(Some(Ending::Done));
@@ -216,7 +216,7 @@ impl<R: Runtime> Worker<R> {
             return self.poll_loading(cx);
         };
         current::enter(&self.core, running.lease.id);
-        let polled = running.span.in_scope(|| catch(|| own.place.poll(cx)));
+        let polled = running.span.in_scope(|| catch(|| own.place.as_mut().poll(cx)));
         match polled {
             Ok(Poll::Ready(result)) => Poll::Ready(self.end(result)),
             Err(panicked) => Poll::Ready(self.end(Err(panicked.into()))),
@@ -250,7 +250,7 @@ impl<R: Runtime> Worker<R> {
     fn drop_future(&mut self) {
         if let (Some(running), Some(own)) = (&self.running, self.own.first_mut()) {
             current::enter(&self.core, running.lease.id);
-            running.span.in_scope(|| clear(&mut own.place));
+            running.span.in_scope(|| clear(own.place.as_mut()));
         }
     }
 
@@ -325,9 +325,12 @@ impl<R: Runtime> Worker<R> {
 
 /// Calls a handler and polls its future, which stays in its place if it has to wait. All of it is under one catch: that, and
 /// what would be moved between several, is a good part of what an empty job costs.
-fn first_poll(place: &mut impl Place, job: Job, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+fn first_poll<P>(mut place: Pin<&mut P>, job: Job, cx: &mut Context<'_>) -> Poll<HandlerResult>
+where
+    P: Place + ?Sized,
+{
     let mut answer = Poll::Pending;
-    match catch(|| place.start(job, cx, &mut answer)) {
+    match catch(|| place.as_mut().start(job, cx, &mut answer)) {
         // It has answered, so what panicked is the drop of its future.
         Err(_) if answer.is_ready() => answer,
         Err(panicked) => {
@@ -339,7 +342,7 @@ fn first_poll(place: &mut impl Place, job: Job, cx: &mut Context<'_>) -> Poll<Ha
 }
 
 /// Drops the future of a handler.
-fn clear(place: &mut impl Place) {
+fn clear(place: Pin<&mut (impl Place + ?Sized)>) {
     // What a drop panics with is of no use to anybody.
     let _ = catch(|| place.clear());
 }
