@@ -16,6 +16,9 @@ use queue_core::{Change, Loading, Sink, Urgency};
 const COMPANY: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How many changes go into one transaction at most: whoever waits for a payload waits for no more than these.
+pub(crate) const LARGEST: usize = 8192;
+
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
@@ -158,8 +161,8 @@ impl Inbox {
         }
     }
 
-    /// Adds what has come since, if somebody waits for some of it. Waits for so many of those until then, unless there is
-    /// something else to do.
+    /// Adds what has come since, if somebody waits for some of it and it is not more than one transaction may have. Waits for so
+    /// many of those until then, unless there is something else to do.
     pub(crate) fn take_more(&self, changes: &mut Vec<Change>, wanted: usize, until: Instant) {
         let mut state = self.state.lock();
         let is_free = |state: &State| state.loads.is_empty() && state.stop == Stop::Not;
@@ -170,7 +173,8 @@ impl Inbox {
             }
         }
         state.wakes_for = None;
-        if state.calls > 0 && is_free(&state) {
+        let fits = changes.len() + state.changes.len() <= LARGEST;
+        if state.calls > 0 && fits && is_free(&state) {
             changes.append(&mut state.take().changes);
         }
     }
@@ -270,6 +274,21 @@ mod tests {
         push(&inbox);
         inbox.take_more(&mut changes, 0, now() + LONG);
         assert_eq!(changes.len(), 2);
+    }
+
+    #[test]
+    fn no_transaction_is_larger_than_it_may_be() {
+        let inbox = Inbox::default();
+        push(&inbox);
+        push(&inbox);
+        let full = LARGEST - 1;
+        let mut changes: Vec<_> =
+            (0..full).map(|_| Change::new(Record::Done { id: JobId::new(1) })).collect();
+        inbox.take_more(&mut changes, 0, now() + LONG);
+        assert_eq!(changes.len(), full, "one more would fit, but there are two");
+        changes.pop();
+        inbox.take_more(&mut changes, 0, now() + LONG);
+        assert_eq!(changes.len(), LARGEST);
     }
 
     #[test]

@@ -17,12 +17,9 @@ use queue_core::{Change, Loading, Recovery, Sink, StoreError, StoreFault};
 
 use crate::database::Database;
 use crate::error::{OpenError, fault};
-use crate::inbox::{Inbox, Rest, Stop, Taken, calls, now};
+use crate::inbox::{Inbox, LARGEST, Rest, Stop, Taken, calls, now};
 use crate::open;
 use crate::options::Options;
-
-/// How many changes go into one transaction at most: whoever waits for a payload waits for no more than these.
-const LARGEST: usize = 8192;
 
 /// How long to wait before a failed write is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -171,7 +168,7 @@ impl Writer<'_> {
         let (begun, Company { callers, took }) = (now(), std::mem::take(&mut self.company));
         let until = begun + took / 2;
         let more = |changes: &mut Vec<Change>| {
-            if is_last && changes.len() < LARGEST && now() < until {
+            if is_last && now() < until {
                 self.inbox.take_more(changes, callers.saturating_sub(calls(changes)), until);
             }
         };
