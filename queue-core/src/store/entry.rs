@@ -100,6 +100,12 @@ impl Entry {
         self.link[1] = key;
     }
 
+    /// The right to settle its current attempt.
+    #[inline]
+    pub(super) fn lease(&self, key: u32) -> Lease {
+        Lease { key, id: self.id, attempt: self.attempt }
+    }
+
     /// Whether this lease is the right to settle it.
     pub(super) fn is_held_by(&self, lease: Lease) -> bool {
         self.id == lease.id && self.attempt == lease.attempt && self.state() == State::Running

@@ -127,7 +127,7 @@ pub(crate) struct Claim {
     pub(crate) kind: Kind,
     pub(crate) priority: Priority,
     pub(crate) payload: Payload,
-    /// What a worker needs of them.
+    /// What a worker needs of its extras.
     pub(crate) extras: Option<Box<Extras>>,
 }
 
@@ -275,7 +275,7 @@ impl Store {
             log.record(Record::Started { id: entry.id });
         }
         entry.set_worker(worker);
-        Some(Lease { key, id: entry.id, attempt: entry.attempt })
+        Some(entry.lease(key))
     }
 
     /// What the worker must know of a job that it has claimed. Written to where it stays: a claim that is moved just after it
@@ -284,7 +284,8 @@ impl Store {
     pub(crate) fn hand_out(&self, lease: Lease, claim: &mut Claim) {
         debug_assert!(claim.extras.is_none(), "its place is not vacant");
         let entry = &self.entries[lease.key];
-        claim.lease = Lease { key: lease.key, id: entry.id, attempt: entry.attempt };
+        // From the entry, as all of it: the one that came here was only just put together.
+        claim.lease = entry.lease(lease.key);
         claim.kind = entry.kind();
         claim.priority = entry.priority();
         claim.payload.clone_from(&entry.payload);
@@ -417,7 +418,7 @@ impl Store {
     /// Which worker has claimed a job, and the lease.
     pub(crate) fn worker_of(&self, id: JobId) -> Option<(u32, Lease)> {
         let key = self.index.find(id).filter(|key| self.entries[*key].state() == State::Running)?;
-        Some((self.holder(key), Lease { key, id, attempt: self.entries[key].attempt }))
+        Some((self.holder(key), self.entries[key].lease(key)))
     }
 
     /// The kind of a claimed job, and the name it brought if that was unknown when it was pushed.

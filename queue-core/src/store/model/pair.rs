@@ -128,6 +128,11 @@ impl Pair {
         // Only what has not begun is taken over, so it is not armed.
         if let Stage::Running(_, None) = self.model.jobs[position].stage {
             assert_eq!(taken, Some(lease), "a held lease is current");
+            self.store.hand_out(lease, &mut self.place);
+            assert_eq!(
+                (self.place.lease, self.place.payload.len()),
+                (lease, self.model.jobs[position].bytes)
+            );
             self.model.jobs[position].stage = Stage::Running(worker, None);
         } else {
             assert_eq!(taken, None, "{lease:?} was taken over while it ran");

@@ -23,6 +23,9 @@ fn a_job_that_is_taken_over_is_its_new_workers_with_the_same_lease() {
     bench.push(When::Now);
     let lease = bench.claim(1);
     assert_eq!(bench.store.take_over(lease, 2), Some(lease));
+    let mut taken = Claim::vacant();
+    bench.store.hand_out(lease, &mut taken);
+    assert_eq!((taken.lease, taken.payload.len()), (lease, 10));
     assert_eq!(bench.store.worker_of(lease.id), Some((2, lease)));
     bench.assert_counts(0, 0, 1);
     let _ = bench.settle(lease, retry(When::Now));
