@@ -40,7 +40,8 @@
 //! | a loss of power | nothing that was accepted or settled | what was accepted last; what was settled last runs again |
 //!
 //! This trusts the disk to have written what it says it has. What a handler did just before the process ended may not be
-//! recorded, neither its success nor its failure: that attempt is made again, under the same number.
+//! recorded, neither its success nor its failure: that attempt is made again, under the same number. How an attempt ended is
+//! written no more than a millisecond later, or as soon as the write before it is done.
 //!
 //! A job that runs while the process crashes three times in a row becomes a dead letter, because it may be what crashes it;
 //! see [`Options::crashes_before_quarantine`]. That an attempt has begun is written together with the next thing that must
