@@ -165,17 +165,18 @@ impl Writer<'_> {
             guarded(|| sink.written(changes));
             return;
         }
-        let (begun, Company { callers, took }) = (now(), std::mem::take(&mut self.company));
-        let until = begun + took / 2;
+        let (begun, last) = (now(), std::mem::take(&mut self.company));
+        let until = begun + last.took / 2;
+        let mut callers = calls(&changes);
         let more = |changes: &mut Vec<Change>| {
             if is_last && now() < until {
-                self.inbox.take_more(changes, callers.saturating_sub(calls(changes)), until);
+                callers += self.inbox.take_more(changes, last.callers.saturating_sub(callers), until);
             }
         };
         match self.database.write(&mut changes, sink.time(), more) {
             Ok(refused) => {
                 self.outage = None;
-                self.company = Company { callers: calls(&changes), took: begun.elapsed() };
+                self.company = Company { callers, took: begun.elapsed() };
                 for refused in refused.into_iter().rev() {
                     let error = StoreError::new(fault(&refused.error), refused.error);
                     let mut change = vec![changes.remove(refused.index)];
