@@ -407,7 +407,7 @@ impl<R: Runtime> Builder<R> {
             }
         }
         let seed = seed.or_else(|| runtime.seed()).unwrap_or_else(|| fastrand::u64(..));
-        let clock = Box::new(runtime.clone());
+        let clock = Arc::new(runtime.clone());
         let backing = kept.as_ref().map(|kept| match kept {
             Kept::Journal(journal) => Backing::Journal(journal.clone()),
             Kept::Remote(remote) => Backing::Remote(Arc::new(remote.pump(configs.len()))),

@@ -240,7 +240,6 @@ impl Channel {
         let mut effects = Effects::default();
         let result = {
             let state = &mut *self.locked();
-            Self::stamp(core, state);
             let result = change(state, &mut effects);
             while self.wants_work(state) && !self.inbox.want() {
                 self.sweep(state);
@@ -279,7 +278,6 @@ impl Channel {
         let state = &mut *self.state.lock();
         let letters = &mut *self.inbox.lock();
         self.inbox.collect(letters, &mut state.store);
-        Self::stamp(core, state);
         let result = change(state, effects);
         self.inbox.set_wanted(self.wants_work(state));
         self.inbox.note(&notes(state));

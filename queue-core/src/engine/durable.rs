@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::channel::{Channel, ChannelState};
 use super::closing::Phase;
@@ -11,12 +11,13 @@ use super::{Core, Effects};
 use crate::event::Event;
 use crate::job::{JobId, Name};
 use crate::journal::{
-    Ack, Arrival, Change, Health, JobRecord, Journal, Loading, Receipt, Record, StoreError, StoredOptions,
-    block_on, unanswered,
+    Ack, Arrival, Change, Health, JobRecord, Journal, Loading, Receipt, Record, StoreError, StoreTime,
+    StoredOptions, block_on, unanswered,
 };
 use crate::payload::Payload;
 use crate::registry::Kind;
 use crate::remote::Pump;
+use crate::runtime::Clock;
 use crate::store::{Entry, Extras, Lease, When};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
@@ -25,8 +26,7 @@ pub(crate) struct Durable {
     pub(super) journal: Arc<dyn Journal>,
     /// If the jobs are in a remote store: the journal, as what it is.
     pub(super) pump: Option<Arc<Pump>>,
-    /// One moment, by the runtime's clock and by the time of the store.
-    pub(super) moment: Mutex<(Instant, SystemTime)>,
+    pub(super) time: Arc<StoreTime>,
     /// Changes that were appended and are neither written nor given up.
     unwritten: AtomicUsize,
     is_out: AtomicBool,
@@ -55,7 +55,7 @@ pub(crate) enum Accepted {
 pub(crate) type PayloadReceipt = Arc<Receipt<Result<Payload, StoreError>>>;
 
 impl Durable {
-    pub(super) fn new(backing: Backing, now: Instant, wall: SystemTime) -> Self {
+    pub(super) fn new(backing: Backing, clock: Arc<dyn Clock>) -> Self {
         let (journal, pump): (Arc<dyn Journal>, _) = match backing {
             Backing::Journal(journal) => (journal, None),
             Backing::Remote(pump) => (pump.clone(), Some(pump)),
@@ -63,22 +63,13 @@ impl Durable {
         Self {
             journal,
             pump,
-            moment: Mutex::new((now, wall)),
+            time: Arc::new(StoreTime::new(clock)),
             unwritten: AtomicUsize::new(0),
             is_out: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             health: Mutex::new(Health::Well),
             strays: AtomicUsize::new(0),
         }
-    }
-
-    /// The moment `now`, by both clocks. The time of the store goes on as the runtime's clock does, and further when the
-    /// wall clock is ahead of that; it never goes back.
-    fn moment(&self, now: Instant, wall: SystemTime) -> (Instant, SystemTime) {
-        let mut moment = self.moment.lock();
-        let time = moment.1.checked_add(now.saturating_duration_since(moment.0)).unwrap_or(moment.1);
-        *moment = (now.max(moment.0), time.max(wall));
-        *moment
     }
 
     /// Whether nothing is on its way to the journal.
@@ -120,8 +111,7 @@ impl Core {
 
     /// The time of the store; without one, the wall clock.
     pub(crate) fn store_time(&self) -> SystemTime {
-        let (now, wall) = (self.now(), self.wall());
-        self.durable.as_ref().map_or(wall, |durable| durable.moment(now, wall).1)
+        self.durable.as_ref().map_or_else(|| self.wall(), |durable| durable.time.moment().1)
     }
 
     /// Someone is about to wait for what was appended.
@@ -250,13 +240,6 @@ impl Core {
 }
 
 impl Channel {
-    /// Before a change: what it records has the time of now.
-    pub(super) fn stamp(core: &Core, state: &mut ChannelState) {
-        if let (Some(durable), Some(log)) = (&core.durable, &mut state.store.log) {
-            log.moment = durable.moment(core.now(), core.wall());
-        }
-    }
-
     /// After a change, and still under its lock: hands over what it recorded, and what there is to tell of it.
     pub(super) fn hand_over(&self, core: &Core, state: &mut ChannelState, effects: &mut Effects) {
         if let Some(pump) = core.pump() {

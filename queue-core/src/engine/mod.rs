@@ -60,7 +60,7 @@ pub(crate) struct Core {
     pub(crate) board: Board,
     pub(crate) events: Subscribers,
     pub(crate) closing: Closing,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     pub(crate) seed: u64,
     durable: Option<Durable>,
 }
@@ -69,7 +69,7 @@ impl Core {
     pub(crate) fn new(
         configs: Vec<ChannelConfig>,
         registry: Registry,
-        clock: Box<dyn Clock>,
+        clock: Arc<dyn Clock>,
         seed: u64,
         backing: Option<Backing>,
     ) -> Self {
@@ -86,7 +86,7 @@ impl Core {
             next_id: CachePadded::new(AtomicU64::new(1)),
             events: Subscribers::default(),
             closing: Closing::default(),
-            durable: backing.map(|backing| Durable::new(backing, epoch, clock.wall())),
+            durable: backing.map(|backing| Durable::new(backing, clock.clone())),
             clock,
             seed,
         }

@@ -26,11 +26,9 @@ impl Core {
     fn recover(&self, durable: &Durable, recovery: Recovery) {
         let Recovery { next_id, time, jobs, dead } = recovery;
         self.next_id.store(next_id.max(1), Ordering::Relaxed);
-        let (now, wall) = (self.now(), self.wall());
-        let time = time.map_or(wall, |time| time.max(wall));
-        *durable.moment.lock() = (now, time);
+        let (now, time) = durable.time.begin(time);
         for channel in self.channels() {
-            let log = Log::new((now, time), durable.journal.payload_memory());
+            let log = Log::new(durable.time.clone(), durable.journal.payload_memory());
             channel.state.lock().store.log = Some(Box::new(log));
         }
         let mut homes = BTreeMap::new();

@@ -17,7 +17,7 @@ pub(super) fn attempt() -> Attempt {
     thread_local! {
         static SLOT: Arc<Slot> = {
             let config = QueueConfig::new().resolve("default".into(), &QueueConfig::new());
-            let core = Core::new(vec![config], Registry::default(), Box::new(Still(epoch())), 0, None);
+            let core = Core::new(vec![config], Registry::default(), Arc::new(Still(epoch())), 0, None);
             Arc::new(Slot::new(Arc::new(core), 0))
         };
     }

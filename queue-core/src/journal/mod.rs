@@ -18,6 +18,7 @@ mod error;
 mod options;
 mod receipt;
 mod sink;
+mod time;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use options::{BadOptions, StoredOptions};
 pub(crate) use receipt::{Promise, Receipt, block_on, unparker};
 pub(crate) use sink::{Ack, Arrival, unanswered};
 pub use sink::{Loading, Sink};
+pub(crate) use time::StoreTime;
 
 use crate::dead::{AttemptError, DeadReason};
 use crate::event::Event;

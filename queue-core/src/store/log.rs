@@ -2,26 +2,25 @@
 //!
 //! Only a store whose jobs outlive the process has one. Its owner empties it into the journal before it lets go of the lock.
 
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
 
 use super::{Lease, Settle, When, attempts_made};
 use crate::dead::AttemptError;
-use crate::journal::{Change, Due, Record};
+use crate::journal::{Change, Due, Record, StoreTime};
 use crate::payload::Payload;
 
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) changes: Vec<Change>,
-    /// One moment, by the runtime's clock and by the time of the store.
-    pub(crate) moment: (Instant, SystemTime),
+    time: Arc<StoreTime>,
     /// Bytes of payload in memory.
     held: usize,
     most: usize,
 }
 
 impl Log {
-    pub(crate) fn new(moment: (Instant, SystemTime), payload_memory: usize) -> Self {
-        Self { changes: Vec::new(), moment, held: 0, most: payload_memory }
+    pub(crate) fn new(time: Arc<StoreTime>, payload_memory: usize) -> Self {
+        Self { changes: Vec::new(), time, held: 0, most: payload_memory }
     }
 
     pub(super) fn record(&mut self, record: Record) {
@@ -52,10 +51,10 @@ impl Log {
 
     /// When that is, by the time of the store.
     pub(crate) fn due(&self, when: When) -> Option<Due> {
-        let (now, time) = self.moment;
         match when {
             When::Now => None,
             When::At(due) => {
+                let (now, time) = self.time.moment();
                 let at = time.checked_add(due.saturating_duration_since(now));
                 Some(at.map_or(Due::Never, Due::At))
             }
