@@ -56,6 +56,7 @@ CREATE TABLE meta (
 INSERT INTO meta VALUES (1, 1, NULL);
 
 CREATE TRIGGER jobs_gone AFTER DELETE ON jobs WHEN OLD.length IS NOT NULL OR OLD.failures > 0 BEGIN
+    -- For people: queue-sqlite removes these itself.
     DELETE FROM payloads WHERE id = OLD.id;
     DELETE FROM failures WHERE job = OLD.id;
 END;

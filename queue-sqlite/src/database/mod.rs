@@ -12,6 +12,7 @@ mod time;
 use std::time::{Duration, SystemTime};
 
 use queue_core::{Change, DeadReason, JobId, JobRecord, Payload, Record, Recovery};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(crate) use self::recover::Limits;
@@ -35,6 +36,9 @@ pub(crate) struct Database<'c> {
     superfluous: Superfluous,
     /// Jobs whose rows are still to be removed in this transaction.
     gone: Vec<i64>,
+    /// Whether these tables may have rows: from an empty one there is nothing to remove.
+    has_payloads: bool,
+    has_failures: bool,
     meta: Meta,
     /// Of the next dead letter.
     place: i64,
@@ -63,6 +67,8 @@ impl<'c> Database<'c> {
         limits: Limits,
         keep_settled: Option<Duration>,
     ) -> rusqlite::Result<(Self, Recovery)> {
+        // `jobs_gone` is for shells: with a trigger, a row takes 0.35 us to remove, and 0.15 without.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         let statements = Statements::prepare(conn)?;
         let (names, known) = Names::read(conn)?;
         let found = recover::read(conn, limits, &known)?;
@@ -70,9 +76,20 @@ impl<'c> Database<'c> {
             next_id: found.recovery.next_id.cast_signed(),
             time: found.recovery.time.map(time::not_before),
         };
-        let superfluous = Superfluous::new(keep_settled.is_some());
-        let (gone, place) = (Vec::new(), found.place);
-        let database = Self { conn, statements, names, superfluous, gone, meta, place, keep_settled };
+        let has_rows =
+            |table| conn.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0));
+        let database = Self {
+            conn,
+            statements,
+            names,
+            superfluous: Superfluous::new(keep_settled.is_some()),
+            gone: Vec::new(),
+            has_payloads: has_rows("payloads")?,
+            has_failures: has_rows("failures")?,
+            meta,
+            place: found.place,
+            keep_settled,
+        };
         Ok((database, found.recovery))
     }
 
@@ -202,11 +219,12 @@ impl<'c> Database<'c> {
         let length = if small.is_none() { i64::try_from(bytes.len()).ok() } else { None };
         let priority = job.priority.level();
         self.statements.push.execute(params![id, queue, kind, priority, due, length, options, small])?;
-        if small.is_none()
-            && let Err(error) = self.statements.add_payload.execute(params![id, bytes])
-        {
-            self.statements.remove.execute([id, id])?;
-            return Err(error);
+        if small.is_none() {
+            self.has_payloads = true;
+            if let Err(error) = self.statements.add_payload.execute(params![id, bytes]) {
+                self.statements.remove.execute([id, id])?;
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -226,6 +244,12 @@ impl<'c> Database<'c> {
         for range in self.gone.chunk_by(|id, next| id.checked_add(1) == Some(*next)) {
             if let (Some(first), Some(last)) = (range.first(), range.last()) {
                 self.statements.remove.execute([first, last])?;
+                if self.has_payloads {
+                    self.statements.remove_payloads.execute([first, last])?;
+                }
+                if self.has_failures {
+                    self.statements.remove_failures.execute([first, last])?;
+                }
             }
         }
         self.gone.clear();
@@ -241,6 +265,7 @@ impl<'c> Database<'c> {
     ) -> rusqlite::Result<()> {
         let Some(sequence) = sequence.map(|count| count - 1) else { return Ok(()) };
         let values = params![number(id), sequence, failure.attempt, failure.error, time::of(failure.at)];
+        self.has_failures = true;
         self.statements.add_failure.execute(values)?;
         if sequence >= HISTORY {
             self.statements.trim_failures.execute(params![number(id), sequence - HISTORY])?;

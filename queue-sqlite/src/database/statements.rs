@@ -35,6 +35,8 @@ statements! {
           WHERE id = ?1 RETURNING failures",
     requeue: "UPDATE jobs SET state = 0, attempt = 0, due = NULL, crashes = 0, reason = NULL, place = NULL WHERE id = ?1",
     remove: "DELETE FROM jobs WHERE id BETWEEN ?1 AND ?2",
+    remove_payloads: "DELETE FROM payloads WHERE id BETWEEN ?1 AND ?2",
+    remove_failures: "DELETE FROM failures WHERE job BETWEEN ?1 AND ?2",
     add_failure: "INSERT INTO failures (job, sequence, attempt, error, at) VALUES (?1, ?2, ?3, ?4, ?5)",
     trim_failures: "DELETE FROM failures WHERE job = ?1 AND sequence <= ?2",
     keep_settled: "INSERT INTO settled (job, queue, kind, attempt, outcome, at)
