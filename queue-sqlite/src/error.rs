@@ -107,6 +107,7 @@ pub(crate) fn fault(error: &rusqlite::Error) -> StoreFault {
         | Utf8Error(..) => StoreFault::Corrupt,
         error => match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreFault::Full,
+            Some(ErrorCode::TooBig) => StoreFault::TooLarge,
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 StoreFault::ReadOnly
             }
@@ -132,6 +133,7 @@ mod tests {
     fn failures_are_told_apart() {
         let of = |code| fault(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
         assert_eq!(of(ffi::SQLITE_FULL), StoreFault::Full);
+        assert_eq!(of(ffi::SQLITE_TOOBIG), StoreFault::TooLarge);
         assert_eq!(of(ffi::SQLITE_READONLY), StoreFault::ReadOnly);
         assert_eq!(of(ffi::SQLITE_CANTOPEN), StoreFault::ReadOnly);
         assert_eq!(of(ffi::SQLITE_PERM), StoreFault::ReadOnly);

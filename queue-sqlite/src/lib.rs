@@ -60,6 +60,9 @@
 //! tried again after 50 ms, and then less and less often, down to once a second. The queue tells of it in its health and its
 //! events, and goes on by itself. A process that ends meanwhile loses what was not written: those jobs run again.
 //!
+//! A payload of more than a billion bytes is more than SQLite takes: only its own push fails, with
+//! [`StoreFault::TooLarge`](queue_core::StoreFault::TooLarge) and the job given back.
+//!
 //! # Files
 //!
 //! | file | what it is |

@@ -29,6 +29,8 @@ pub struct StoreError {
 pub enum StoreFault {
     /// There is no room.
     Full,
+    /// It is more than the store takes in one piece, however much room there is.
+    TooLarge,
     /// It must not be written to.
     ReadOnly,
     /// Somebody else holds it.
@@ -62,6 +64,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.fault {
             StoreFault::Full => "the store is full; make room, and the queue goes on by itself",
+            StoreFault::TooLarge => {
+                "it is larger than the store takes; keep it elsewhere, and push where it is to be found"
+            }
             StoreFault::ReadOnly => "the store cannot be written to; see to its permissions",
             StoreFault::Locked => "the store is held by somebody else; stop the other process",
             StoreFault::Corrupt => "the store is damaged; restore it from a copy",
