@@ -12,7 +12,8 @@ use crate::event::Subscription;
 use crate::job::{JobId, NewJob};
 use crate::journal::Health;
 use crate::payload::Payload;
-use crate::push::{Push, PushError, PushMany, PushManyError};
+use crate::push::{Push, PushError};
+use crate::push_many::{PushMany, PushManyError};
 use crate::queue::UnknownQueue;
 use crate::unwind::drop_quietly;
 

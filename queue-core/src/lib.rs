@@ -37,6 +37,7 @@ mod outcome;
 mod payload;
 mod progress;
 mod push;
+mod push_many;
 mod queue;
 mod registry;
 pub mod remote;
@@ -65,7 +66,8 @@ pub use journal::{
 };
 pub use outcome::{AttemptTimedOut, BoxError, HandlerPanicked, IntoOutcome, JobError, Outcome};
 pub use payload::Payload;
-pub use push::{Push, PushError, PushFuture, PushMany, PushManyError};
+pub use push::{Push, PushError, PushFuture};
+pub use push_many::{PushMany, PushManyError};
 pub use queue::{Builder, KindBuilder, Queue, UnknownQueue};
 pub use retry::{CustomPolicy, Jitter, RetryPolicy};
 pub use runtime::{Runtime, Spawner, SpawnsQueue, Timer};

@@ -7,7 +7,7 @@ use super::closing::Phase;
 use super::waiters::Ticket;
 use super::{Accepted, Core, Effects};
 use crate::event::Event;
-use crate::job::{JobId, JobOptions, Name};
+use crate::job::{JobId, JobOptions, Name, NewJob};
 use crate::payload::Payload;
 use crate::registry::Kind;
 use crate::store::{Entry, Extras, When};
@@ -24,6 +24,12 @@ impl Submission {
     /// Whether it is ready at once and brings nothing of its own.
     pub(super) fn is_plain(&self) -> bool {
         self.kind != Kind::UNKNOWN && self.options.delay.is_none() && self.options.overrides.is_none()
+    }
+
+    /// The job as it came, with the name of its kind, to be given back.
+    pub(crate) fn take(&mut self, kind: Name) -> NewJob {
+        let payload = std::mem::replace(&mut self.payload, Payload::empty());
+        NewJob { kind, payload, options: std::mem::take(&mut self.options) }
     }
 }
 
