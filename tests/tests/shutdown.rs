@@ -11,7 +11,7 @@ use queue_sim::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What there is to be shut down: workers of the kind `done`, which is done at once, and of the kind `hangs`, which never is.
+/// A queue whose jobs of the kind `done` are done at once, and those of the kind `hangs` never are.
 fn queue(workers: usize) -> Queue {
     let queue = Queue::builder().workers(workers).queue("paused", QueueConfig::new()).build();
     queue.register("done", |_| async { Ok(()) });
