@@ -20,7 +20,7 @@ use crate::outcome::{BoxError, IntoOutcome};
 use crate::registry::Registry;
 use crate::remote::{Feeder, Remote};
 use crate::retry::RetryPolicy;
-use crate::runtime::{Runtime, SpawnsQueue};
+use crate::runtime::{Clock, Runtime, SpawnsQueue};
 use crate::shutdown::{ShutdownReport, shut_down};
 use crate::timekeeper::Timekeeper;
 use crate::unwind::drop_quietly;
@@ -407,15 +407,15 @@ impl<R: Runtime> Builder<R> {
             }
         }
         let seed = seed.or_else(|| runtime.seed()).unwrap_or_else(|| fastrand::u64(..));
-        let clock = Arc::new(runtime.clone());
+        let clock: Arc<dyn Clock> = Arc::new(runtime.clone());
         let backing = kept.as_ref().map(|kept| match kept {
             Kept::Journal(journal) => Backing::Journal(journal.clone()),
             Kept::Remote(remote) => Backing::Remote(Arc::new(remote.pump(configs.len()))),
         });
-        let core = Arc::new(Core::new(configs, registry, clock, seed, backing));
+        let core = Arc::new(Core::new(configs, registry, clock.clone(), seed, backing));
         core.begin();
         if let (Some(Kept::Remote(remote)), Some(pump)) = (kept, core.pump()) {
-            remote.start(Feeder::new(&core, pump.clone(), &remote, Box::new(runtime.clone())));
+            remote.start(Feeder::new(&core, pump.clone(), &remote, clock));
         }
         Queue {
             handle: Handle::new(core.clone()),

@@ -40,7 +40,7 @@ pub struct Feeder {
     sink: Sink,
     pump: Arc<Pump>,
     store: Arc<dyn RemoteStore>,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     lease: Duration,
     poll: Duration,
     random: fastrand::Rng,
@@ -75,7 +75,7 @@ pub enum Next {
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 impl Feeder {
-    pub(crate) fn new(core: &Arc<Core>, pump: Arc<Pump>, remote: &Remote, clock: Box<dyn Clock>) -> Self {
+    pub(crate) fn new(core: &Arc<Core>, pump: Arc<Pump>, remote: &Remote, clock: Arc<dyn Clock>) -> Self {
         let now = clock.now();
         let mut random = fastrand::Rng::with_seed((remote.random)());
         let number = random.u64(..);
