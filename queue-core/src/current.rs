@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::Core;
 use crate::job::JobId;
+use crate::slot::{Slot, Sparing};
 use crate::sync::thread_local;
 
 #[derive(Clone, Copy)]
@@ -24,11 +25,12 @@ thread_local! {
 /// A worker is being polled on this thread. Workers may nest, when a handler blocks on another executor.
 pub(crate) struct Polling {
     outer: Option<Current>,
+    _sparing: Sparing,
 }
 
 impl Polling {
-    pub(crate) fn begin() -> Self {
-        Self { outer: CURRENT.with(Cell::take) }
+    pub(crate) fn begin(slot: &Arc<Slot>) -> Self {
+        Self { outer: CURRENT.with(Cell::take), _sparing: Sparing::begin(slot) }
     }
 }
 

@@ -103,8 +103,14 @@ pub(crate) mod sealed {
     ///
     /// Whatever is called here may panic. Then [`clear`](Self::clear) it, which may panic, too, but only once.
     pub trait Place {
-        /// Calls the handler and polls its future. An answer is in `answer` even if the future then panics as it is dropped.
-        fn start(self: Pin<&mut Self>, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>);
+        /// Calls the handler with the job and polls its future. An answer is in `answer` even if the future then panics as it
+        /// is dropped.
+        fn start(
+            self: Pin<&mut Self>,
+            job: &mut Option<Job>,
+            cx: &mut Context<'_>,
+            answer: &mut Poll<HandlerResult>,
+        );
 
         /// Polls the future again. It stays here, whatever it answers.
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult>;
@@ -144,7 +150,13 @@ where
     F: Future<Output = Result<T, BoxError>>,
     T: IntoOutcome,
 {
-    fn start(mut self: Pin<&mut Self>, job: Job, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
+    fn start(
+        mut self: Pin<&mut Self>,
+        job: &mut Option<Job>,
+        cx: &mut Context<'_>,
+        answer: &mut Poll<HandlerResult>,
+    ) {
+        let Some(job) = job.take() else { return };
         let mut this = self.as_mut().project();
         this.future.set(Some((this.handler)(job)));
         *answer = self.as_mut().poll(cx);

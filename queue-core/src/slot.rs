@@ -3,6 +3,8 @@
 //!
 //! A slot belongs to one worker for the worker's life.
 
+mod spare;
+
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -13,6 +15,7 @@ use crate::handle::Handle;
 use crate::job::Name;
 use crate::progress::Progress;
 use crate::sync::{AtomicWaker, Notify};
+pub(crate) use spare::Sparing;
 
 pub(crate) struct Slot {
     core: Arc<Core>,
@@ -31,7 +34,8 @@ impl Slot {
     /// The attempt that starts now. For the worker only.
     #[inline]
     pub(crate) fn attempt(self: &Arc<Self>) -> Attempt {
-        Attempt { slot: self.clone(), run: self.progress.run() }
+        let slot = spare::take(self).unwrap_or_else(|| self.clone());
+        Attempt { slot: Some(slot), run: self.progress.run() }
     }
 
     /// Goes on to the next run of the batch, unless that was withdrawn. For the worker only, not under a lock.
@@ -64,29 +68,43 @@ impl Slot {
 /// One attempt, as its [`Job`](crate::Job) and the job's clones see it.
 #[derive(Clone)]
 pub(crate) struct Attempt {
-    slot: Arc<Slot>,
+    /// `None` while it is dropped.
+    slot: Option<Arc<Slot>>,
     run: u64,
 }
 
 impl Attempt {
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.slot.progress.is_called_off(self.run)
+        self.slot().progress.is_called_off(self.run)
     }
 
     /// A listener that is notified of every change from now on; check [`is_cancelled`](Self::is_cancelled) after
     /// making it.
     pub(crate) fn listen(&self) -> EventListener {
-        let listener = self.slot.changed.listen();
-        self.slot.progress.watch();
+        let slot = self.slot();
+        let listener = slot.changed.listen();
+        slot.progress.watch();
         listener
     }
 
     pub(crate) fn queue_name(&self) -> &Name {
-        self.slot.core.channel(self.slot.channel).name()
+        let slot = self.slot();
+        slot.core.channel(slot.channel).name()
     }
 
     pub(crate) fn handle(&self) -> Handle {
-        Handle::new(self.slot.core.clone())
+        Handle::new(self.slot().core.clone())
+    }
+
+    fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("only its drop takes it")
+    }
+}
+
+impl Drop for Attempt {
+    #[inline]
+    fn drop(&mut self) {
+        spare::keep(&mut self.slot);
     }
 }
 

@@ -7,14 +7,17 @@ pub(crate) struct Span(tracing::Span);
 
 #[cfg(feature = "tracing")]
 impl Span {
-    pub(crate) fn of(job: &Job) -> Self {
-        Self(tracing::info_span!(
-            "job",
-            queue = %job.queue_name(),
-            kind = %job.name,
-            id = job.id.as_u64(),
-            attempt = job.attempt,
-        ))
+    pub(crate) fn of(job: Option<&Job>) -> Self {
+        let span_of = |job: &Job| {
+            tracing::info_span!(
+                "job",
+                queue = %job.queue_name(),
+                kind = %job.name,
+                id = job.id.as_u64(),
+                attempt = job.attempt,
+            )
+        };
+        Self(job.map_or_else(tracing::Span::none, span_of))
     }
 
     pub(crate) fn in_scope<T>(&self, body: impl FnOnce() -> T) -> T {
@@ -32,7 +35,7 @@ pub(crate) struct Span;
 #[cfg(not(feature = "tracing"))]
 #[expect(clippy::unused_self, reason = "the same calls as with the feature")]
 impl Span {
-    pub(crate) fn of(_: &Job) -> Self {
+    pub(crate) fn of(_: Option<&Job>) -> Self {
         Self
     }
 

@@ -8,7 +8,7 @@ mod payload;
 #[cfg(test)]
 mod replay;
 mod retry;
-mod still;
+pub(crate) mod still;
 mod store;
 
 pub use payload::payload;

@@ -15,13 +15,16 @@ use crate::store::sample::epoch;
 /// An attempt that nobody makes.
 pub(super) fn attempt() -> Attempt {
     thread_local! {
-        static SLOT: Arc<Slot> = {
-            let config = QueueConfig::new().resolve("default".into(), &QueueConfig::new());
-            let core = Core::new(vec![config], Registry::default(), Arc::new(Still(epoch())), 0, None);
-            Arc::new(Slot::new(Arc::new(core), 0))
-        };
+        static SLOT: Arc<Slot> = slot();
     }
     SLOT.with(Slot::attempt)
+}
+
+/// The slot of a worker of nobody.
+pub(crate) fn slot() -> Arc<Slot> {
+    let config = QueueConfig::new().resolve("default".into(), &QueueConfig::new());
+    let core = Core::new(vec![config], Registry::default(), Arc::new(Still(epoch())), 0, None);
+    Arc::new(Slot::new(Arc::new(core), 0))
 }
 
 /// A runtime on which time stands still.
