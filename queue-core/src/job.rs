@@ -17,7 +17,7 @@ use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::slot::Attempt;
 
-/// The number of a job: unique within its queue, and growing in the order in which jobs were accepted.
+/// The number of a job: unique within its queue, and growing within a named queue in the order in which jobs were accepted.
 ///
 /// Prints, parses from JSON and serialises as the plain number.
 ///

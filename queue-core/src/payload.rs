@@ -66,10 +66,10 @@ impl Payload {
     where
         T: Serialize + ?Sized,
     {
-        let mut encoder = Encoder { inline: Inline::new([0; INLINE], 0), scratch: None };
+        let mut encoder = Encoder { bytes: [0; INLINE], len: 0, scratch: None };
         let answer = serde_json::to_writer(&mut encoder, value);
         let payload = match &encoder.scratch {
-            None => Self(Repr::Inline(encoder.inline)),
+            None => Self(Repr::Inline(Inline::new(encoder.bytes, encoder.len))),
             Some(scratch) => Self::shared(scratch),
         };
         if let Some(scratch) = encoder.scratch.filter(|scratch| scratch.capacity() <= SCRATCH_KEPT) {
@@ -83,6 +83,14 @@ impl Payload {
         match &self.0 {
             Repr::Inline(inline) => Self(Repr::Inline(*inline)),
             Repr::Elsewhere(_) => std::mem::replace(self, Self::empty()),
+        }
+    }
+
+    /// Takes its place over from another one, of which what is left is not to be read.
+    pub(crate) fn take_from(&mut self, source: &mut Self) {
+        match (&mut self.0, &source.0) {
+            (Repr::Inline(inline), Repr::Inline(source)) => *inline = *source,
+            _ => *self = source.take(),
         }
     }
 
@@ -131,8 +139,9 @@ impl Payload {
 }
 
 impl Inline {
-    fn new(bytes: [u8; INLINE], len: u8) -> Self {
-        Self { bytes, len: NonZeroU8::MIN.saturating_add(len) }
+    #[expect(clippy::cast_possible_truncation, reason = "there are 54 at most")]
+    fn new(bytes: [u8; INLINE], len: usize) -> Self {
+        Self { bytes, len: NonZeroU8::MIN.saturating_add(len.min(INLINE) as u8) }
     }
 
     fn len(&self) -> usize {
@@ -150,7 +159,8 @@ const SCRATCH_KEPT: usize = 64 * 1024;
 /// Writes into what becomes the payload, and what does not fit there into the thread's encode buffer. That is taken out of
 /// its cell meanwhile, so a `Serialize` implementation that pushes a job of its own simply works with a fresh one.
 struct Encoder {
-    inline: Inline,
+    bytes: [u8; INLINE],
+    len: usize,
     /// All of it, once it has outgrown that.
     scratch: Option<Vec<u8>>,
 }
@@ -161,9 +171,9 @@ impl Encoder {
         let scratch = self.scratch.get_or_insert_with(|| {
             let mut scratch = SCRATCH.take();
             scratch.clear();
-            scratch.extend_from_slice(&self.inline.bytes[..self.inline.len()]);
+            scratch.extend_from_slice(&self.bytes[..self.len]);
             // Nothing fits in there any more.
-            self.inline.len = NonZeroU8::MAX;
+            self.len = INLINE + 1;
             scratch
         });
         scratch.extend_from_slice(more);
@@ -179,13 +189,10 @@ impl io::Write for Encoder {
 
     #[inline]
     fn write_all(&mut self, more: &[u8]) -> io::Result<()> {
-        let len = self.inline.len();
-        match self.inline.bytes.get_mut(len..len + more.len()) {
+        match self.bytes.get_mut(self.len..self.len + more.len()) {
             Some(room) => {
                 room.copy_from_slice(more);
-                #[expect(clippy::cast_possible_truncation, reason = "the room ends at 54")]
-                let more = more.len() as u8;
-                self.inline.len = self.inline.len.saturating_add(more);
+                self.len += more.len();
             }
             None => self.outgrow(more),
         }
@@ -231,12 +238,11 @@ impl AsRef<[u8]> for Payload {
 
 impl From<&[u8]> for Payload {
     fn from(source: &[u8]) -> Self {
-        let Ok(len) = u8::try_from(source.len()) else { return Self::shared(source) };
         let mut bytes = [0; INLINE];
         match bytes.get_mut(..source.len()) {
             Some(room) => {
                 room.copy_from_slice(source);
-                Self(Repr::Inline(Inline::new(bytes, len)))
+                Self(Repr::Inline(Inline::new(bytes, source.len())))
             }
             None => Self::shared(source),
         }

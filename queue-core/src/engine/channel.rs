@@ -10,7 +10,9 @@ use crossbeam_utils::CachePadded;
 
 use super::closing::Phase;
 use super::durable::Writing;
+use super::ids::Ids;
 use super::inbox::{Inbox, Notes};
+use super::pile::Pile;
 use super::remote::give_ready_back;
 use super::seats::Seats;
 use super::settle::{put_back, take_back};
@@ -22,7 +24,7 @@ use crate::job::{JobId, Name};
 use crate::progress::Signal;
 use crate::registry::Kind;
 use crate::retry::RetryPolicy;
-use crate::store::{Counts, Dead, DeadLimits, Due, Entry, Remains, Store};
+use crate::store::{Counts, Dead, DeadLimits, Due, Remains, Store};
 use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Channel {
@@ -50,7 +52,7 @@ pub(crate) struct ChannelConfig {
 pub(super) struct ChannelState {
     pub(super) store: Store,
     /// What the inbox is emptied into.
-    spare: Vec<Entry>,
+    spare: Pile,
     pub(super) phase: Phase,
     pub(super) paused: bool,
     pub(super) waiters: Waiters,
@@ -109,7 +111,7 @@ impl Channel {
         let store = Store::new(config.name.clone(), epoch, config.dead);
         let state = ChannelState {
             store,
-            spare: Vec::new(),
+            spare: Pile::default(),
             phase: Phase::Open,
             paused: false,
             waiters: Waiters::default(),
@@ -209,7 +211,7 @@ impl Channel {
 
     /// Gives a dead letter another life.
     pub(crate) fn requeue(&self, core: &Core, id: JobId) -> Requeueing {
-        self.with_inbox(core, |state, effects| {
+        self.with_inbox(core, |state, _, effects| {
             let Some(dead) = state.store.dead().find(id).cloned() else { return Requeueing::NotFound };
             if state.phase != Phase::Open {
                 return Requeueing::Closed;
@@ -260,7 +262,7 @@ impl Channel {
     pub(super) fn with_inbox<T>(
         &self,
         core: &Core,
-        change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
+        change: impl FnOnce(&mut ChannelState, &mut Ids, &mut Effects) -> T,
     ) -> T {
         let mut effects = Effects::default();
         let result = self.change_with_inbox(core, &mut effects, change);
@@ -273,12 +275,12 @@ impl Channel {
         &self,
         core: &Core,
         effects: &mut Effects,
-        change: impl FnOnce(&mut ChannelState, &mut Effects) -> T,
+        change: impl FnOnce(&mut ChannelState, &mut Ids, &mut Effects) -> T,
     ) -> T {
         let state = &mut *self.state.lock();
         let letters = &mut *self.inbox.lock();
         self.inbox.collect(letters, &mut state.store);
-        let result = change(state, effects);
+        let result = change(state, &mut letters.ids, effects);
         self.inbox.set_wanted(self.wants_work(state));
         self.inbox.note(&notes(state));
         self.hand_over(core, state, effects);

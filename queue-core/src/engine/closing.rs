@@ -202,7 +202,7 @@ struct Closed {
 impl Channel {
     /// Stops taking jobs in, and takes out those that wait for their time.
     fn drain(&self, core: &Core) {
-        self.with_inbox(core, |state, effects| {
+        self.with_inbox(core, |state, _, effects| {
             if state.advance_phase(Phase::Draining, &[], effects) {
                 let delayed = state.store.take_delayed();
                 self.hand_back(core, state, delayed, effects);
@@ -212,7 +212,7 @@ impl Channel {
 
     /// Starts nothing any more, and interrupts what runs, except for `insiders`.
     fn interrupt(&self, core: &Core, insiders: &[JobId]) {
-        self.with_inbox(core, |state, effects| {
+        self.with_inbox(core, |state, _, effects| {
             self.recall(core, state, effects);
             state.advance_phase(Phase::Cancelling, insiders, effects);
         });
@@ -220,7 +220,7 @@ impl Channel {
 
     /// Takes out everything that is left. The caller runs the effects, once it holds no lock itself.
     fn close(&self, core: &Core, insiders: &[JobId], effects: &mut Effects) -> Closed {
-        self.change_with_inbox(core, effects, |state, effects| {
+        self.change_with_inbox(core, effects, |state, _, effects| {
             self.recall(core, state, effects);
             state.advance_phase(Phase::Closed, insiders, effects);
             let mut waiting = state.store.take_ready();
@@ -237,7 +237,7 @@ impl Channel {
 
     /// Lets go of everything that waits: there is nobody to give it to.
     fn abandon(&self, core: &Core) {
-        let gone = self.with_inbox(core, |state, effects| {
+        let gone = self.with_inbox(core, |state, _, effects| {
             self.recall(core, state, effects);
             state.advance_phase(Phase::Closed, &[], effects);
             let mut gone = std::mem::take(&mut state.taken);

@@ -261,7 +261,7 @@ impl Channel {
         name: &str,
         job: &super::Submission,
     ) -> Accepted {
-        let id = core.next_id();
+        let id = core.numbers.one();
         let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
         let (promise, receipt) = Receipt::new(|| Err(unanswered()));
         let overrides = job.options.overrides.as_ref().filter(|overrides| overrides.outlive_push());

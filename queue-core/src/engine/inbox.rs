@@ -8,10 +8,11 @@
 //!
 //! The lock order is channel → inbox.
 
+use super::ids::{Ids, Numbers};
+use super::pile::Pile;
 use super::push::Submission;
 use crate::job::JobId;
-use crate::payload::Payload;
-use crate::store::{Entry, Store, When};
+use crate::store::Store;
 use crate::sync::{AtomicBool, AtomicU16, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 pub(super) struct Inbox {
@@ -27,13 +28,16 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 pub(super) struct Letters {
-    entries: Vec<Entry>,
+    pile: Pile,
     bytes: usize,
+    /// For what comes in here, and past here under both locks.
+    pub(super) ids: Ids,
 }
 
 /// So many jobs may lie here: then a push collects them itself, which bounds what a worker has to do at once, and keeps
-/// the memory from growing twice.
-const ROOM: usize = 256;
+/// the memory from growing twice. With 256, pushes and a worker could keep each other from the channel's lock: a push held it
+/// for so long that the worker went to sleep, and came back when the next one held it.
+const ROOM: usize = 1024;
 
 /// What a channel's inbox has to know of the channel.
 pub(super) struct Notes {
@@ -60,25 +64,24 @@ impl Inbox {
         &self,
         job: &mut Submission,
         (capacity, capacity_bytes): (usize, usize),
-        next_id: impl FnOnce() -> JobId,
+        numbers: &Numbers,
     ) -> Option<JobId> {
         if self.is_wanted.load(Ordering::Relaxed) {
             // Probably: the channel's lock is next, under which it is certain.
             return None;
         }
         let mut letters = self.letters.lock();
-        let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(letters.entries.len());
+        let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(letters.pile.len());
         let bytes = self.waiting_bytes.load(Ordering::Relaxed).saturating_add(letters.bytes);
         let ahead = self.ahead.load(Ordering::Relaxed);
         let fits = waiting < capacity && bytes.saturating_add(job.payload.len()) <= capacity_bytes;
         let is_next = ahead == 0 || ahead == 1 << job.options.priority.level();
-        if !fits || !is_next || letters.entries.len() == ROOM || self.is_wanted.load(Ordering::Relaxed) {
+        if !fits || !is_next || letters.pile.len() == ROOM || self.is_wanted.load(Ordering::Relaxed) {
             return None;
         }
-        let id = next_id();
+        let id = letters.ids.next(numbers);
         letters.bytes += job.payload.len();
-        let payload = std::mem::replace(&mut job.payload, Payload::empty());
-        letters.entries.push(Entry::new(id, job.kind, job.options.priority, payload));
+        letters.pile.add(id, job.kind, job.options.priority, &mut job.payload);
         Some(id)
     }
 
@@ -88,31 +91,26 @@ impl Inbox {
 
     /// Moves what is here to the store, for a caller that holds both locks.
     pub(super) fn collect(&self, letters: &mut Letters, store: &mut Store) {
-        if letters.entries.is_empty() {
+        if letters.pile.is_empty() {
             return;
         }
-        let (jobs, bytes) = (letters.entries.len(), std::mem::take(&mut letters.bytes));
-        for entry in letters.entries.drain(..) {
-            store.push(entry, When::Now);
-        }
-        self.add(jobs, bytes);
+        self.add(letters.pile.len(), std::mem::take(&mut letters.bytes));
+        letters.pile.empty_into(store);
     }
 
     /// Moves what is here to the store, by way of `spare`, and keeps pushes out for no longer than it takes to look. The
     /// caller holds the channel's lock.
-    pub(super) fn sweep(&self, spare: &mut Vec<Entry>, store: &mut Store) {
+    pub(super) fn sweep(&self, spare: &mut Pile, store: &mut Store) {
         {
             let mut letters = self.letters.lock();
-            if letters.entries.is_empty() {
+            if letters.pile.is_empty() {
                 return;
             }
-            std::mem::swap(&mut letters.entries, spare);
+            std::mem::swap(&mut letters.pile, spare);
             let bytes = std::mem::take(&mut letters.bytes);
             self.add(spare.len(), bytes);
         }
-        for entry in spare.drain(..) {
-            store.push(entry, When::Now);
-        }
+        spare.empty_into(store);
     }
 
     /// An idle worker wants to be woken from now on, unless there is something for it. The caller holds the channel's
@@ -122,7 +120,7 @@ impl Inbox {
             return true;
         }
         let letters = self.letters.lock();
-        let is_empty = letters.entries.is_empty();
+        let is_empty = letters.pile.is_empty();
         if is_empty {
             self.is_wanted.store(true, Ordering::Relaxed);
         }
@@ -168,6 +166,7 @@ mod tests {
 
     use super::*;
     use crate::job::JobOptions;
+    use crate::payload::Payload;
     use crate::registry::Kind;
     use crate::store::DeadLimits;
 
@@ -194,14 +193,13 @@ mod tests {
         fn push(&self, id: u64) {
             let options = JobOptions::default();
             let mut job = Submission { kind: Kind::from_index(0), payload: Payload::empty(), options };
-            if self.inbox.post(&mut job, (10, 10), || JobId::new(id)).is_some() {
+            if self.inbox.post(&mut job, (10, 10), &Numbers::new()).is_some() {
                 return;
             }
             let state = &mut *self.state.lock();
             let letters = &mut *self.inbox.lock();
             self.inbox.collect(letters, &mut state.store);
-            let entry = Entry::new(JobId::new(id), job.kind, job.options.priority, job.payload);
-            state.store.push(entry, When::Now);
+            state.store.push_plain(JobId::new(id), job.kind, job.options.priority, &mut job.payload);
             state.wakes += usize::from(std::mem::take(&mut state.is_idle));
             self.inbox.set_wanted(state.is_idle);
         }
@@ -209,7 +207,7 @@ mod tests {
         /// One turn of a worker: it takes what there is, or goes to sleep.
         fn turn(&self) -> usize {
             let state = &mut *self.state.lock();
-            let mut spare = Vec::new();
+            let mut spare = Pile::default();
             self.inbox.sweep(&mut spare, &mut state.store);
             let claimed = usize::from(state.store.claim(0).is_some());
             state.is_idle = claimed == 0;

@@ -20,9 +20,11 @@ mod channel;
 mod closing;
 mod durable;
 mod effects;
+mod ids;
 mod inbox;
 #[cfg(all(test, queue_shuttle))]
 mod models;
+mod pile;
 mod push;
 mod recovery;
 mod remote;
@@ -42,21 +44,21 @@ use crossbeam_utils::CachePadded;
 use durable::Durable;
 pub(crate) use durable::{Accepted, Backing, PayloadReceipt};
 use effects::Effects;
+use ids::Numbers;
 pub(crate) use push::{BatchItem, Refusal, Submission};
 pub(crate) use turn::{Batch, Ending, Seat, Turn};
 pub(crate) use waiters::Ticket;
 
 use crate::event::{Event, Subscribers};
-use crate::job::{JobId, Name};
+use crate::job::Name;
 use crate::registry::{Kind, Kinds, Registry};
 use crate::runtime::Clock;
-use crate::sync::{AtomicU64, Ordering};
 
 pub(crate) struct Core {
     channels: Box<[Channel]>,
     kinds: Kinds,
-    /// Written with every push, so it has a cache line to itself: workers read what is beside it.
-    next_id: CachePadded<AtomicU64>,
+    /// Written while jobs come in, so it has a cache line to itself: workers read what is beside it.
+    numbers: CachePadded<Numbers>,
     pub(crate) board: Board,
     pub(crate) events: Subscribers,
     pub(crate) closing: Closing,
@@ -83,7 +85,7 @@ impl Core {
             board: Board::new(channels.len()),
             channels,
             kinds: Kinds::new(registry),
-            next_id: CachePadded::new(AtomicU64::new(1)),
+            numbers: CachePadded::new(Numbers::new()),
             events: Subscribers::default(),
             closing: Closing::default(),
             durable: backing.map(|backing| Durable::new(backing, clock.clone())),
@@ -128,17 +130,6 @@ impl Core {
     /// The name of a registered kind.
     pub(crate) fn kind_name(&self, kind: Kind) -> Option<Name> {
         self.kinds.name(kind)
-    }
-
-    /// The next job's id. Taken under the channel's lock, so that ids grow along every lane.
-    fn next_id(&self) -> JobId {
-        JobId::new(self.next_id.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The next so many jobs' ids.
-    fn next_ids(&self, jobs: usize) -> impl Iterator<Item = JobId> + use<> {
-        let first = self.next_id.fetch_add(jobs as u64, Ordering::Relaxed);
-        (first..).take(jobs).map(JobId::new)
     }
 
     /// Records an event where it happens; the caller's [`Effects`] wake the subscribers. With a durable store it is

@@ -4,6 +4,7 @@ use std::task::{Poll, Waker};
 
 use super::channel::{Channel, ChannelState};
 use super::closing::Phase;
+use super::ids::Ids;
 use super::waiters::Ticket;
 use super::{Accepted, Core, Effects};
 use crate::event::Event;
@@ -62,9 +63,9 @@ impl Channel {
         if let Some(id) = self.post(core, job) {
             return Ok(Accepted::Now(id));
         }
-        self.with_inbox(core, |state, effects| {
+        self.with_inbox(core, |state, ids, effects| {
             self.admit(state, job.payload.len())?;
-            Ok(self.accept(core, state, name, job, effects))
+            Ok(self.accept(core, state, ids, name, job, effects))
         })
     }
 
@@ -82,7 +83,7 @@ impl Channel {
         {
             return Poll::Ready(Ok(Accepted::Now(id)));
         }
-        self.with_inbox(core, |state, effects| {
+        self.with_inbox(core, |state, ids, effects| {
             let bytes = job.payload.len();
             // Only who does not wait yet may find room: who waits is granted it in turn.
             let admission = match *ticket {
@@ -97,7 +98,7 @@ impl Channel {
                 return Poll::Pending;
             }
             *ticket = None;
-            Poll::Ready(admission.map(|()| self.accept(core, state, name, job, effects)))
+            Poll::Ready(admission.map(|()| self.accept(core, state, ids, name, job, effects)))
         })
     }
 
@@ -117,26 +118,23 @@ impl Channel {
         jobs: impl ExactSizeIterator<Item = BatchItem<'a>>,
         bytes: usize,
     ) -> (usize, Result<(), Refusal>) {
-        self.with_inbox(core, |state, effects| {
+        self.with_inbox(core, |state, ids, effects| {
             let (mut pushed, mut answer) = (0, Ok(()));
             let before = state.store.counts().ready;
             // If all of them fit, nobody is asked again for each.
             let fit = !core.is_durable() && self.admit_all(state, jobs.len(), bytes);
-            let mut ids = fit.then(|| core.next_ids(jobs.len()));
             for BatchItem { name, job, accepted } in jobs {
-                if let Some(id) = ids.as_mut().and_then(Iterator::next) {
-                    *accepted = Some(Accepted::Now(self.insert(core, state, id, name, job, effects)));
-                    pushed += 1;
-                    continue;
-                }
-                answer = self.admit(state, job.payload.len());
-                if answer.is_err() {
-                    break;
+                if !fit {
+                    answer = self.admit(state, job.payload.len());
+                    if answer.is_err() {
+                        break;
+                    }
                 }
                 *accepted = Some(if core.is_durable() {
                     self.write(core, state, name, job)
                 } else {
-                    Accepted::Now(self.insert(core, state, core.next_id(), name, job, effects))
+                    let id = ids.next(&core.numbers);
+                    Accepted::Now(self.insert(core, state, id, name, job, effects))
                 });
                 pushed += 1;
             }
@@ -151,7 +149,7 @@ impl Channel {
         if !job.is_plain() || core.events.any() || core.is_durable() {
             return None;
         }
-        self.inbox.post(job, (self.config.capacity, self.config.capacity_bytes), || core.next_id())
+        self.inbox.post(job, (self.config.capacity, self.config.capacity_bytes), &core.numbers)
     }
 
     fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {
@@ -176,6 +174,7 @@ impl Channel {
         &self,
         core: &Core,
         state: &mut ChannelState,
+        ids: &mut Ids,
         name: &str,
         job: &mut Submission,
         effects: &mut Effects,
@@ -184,7 +183,8 @@ impl Channel {
             return self.write(core, state, name, job);
         }
         let delayed = job.options.delay.is_some();
-        let id = self.insert(core, state, core.next_id(), name, job, effects);
+        let id = ids.next(&core.numbers);
+        let id = self.insert(core, state, id, name, job, effects);
         if delayed {
             self.publish(core, state, effects);
         }
@@ -201,6 +201,11 @@ impl Channel {
         job: &mut Submission,
         effects: &mut Effects,
     ) -> JobId {
+        if job.is_plain() {
+            state.store.push_plain(id, job.kind, job.options.priority, &mut job.payload);
+            core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));
+            return id;
+        }
         let payload = std::mem::replace(&mut job.payload, Payload::empty());
         let mut entry = Entry::new(id, job.kind, job.options.priority, payload);
         let overrides = job.options.overrides.take().filter(|overrides| overrides.outlive_push());

@@ -25,7 +25,7 @@ impl Core {
 
     fn recover(&self, durable: &Durable, recovery: Recovery) {
         let Recovery { next_id, time, jobs, dead } = recovery;
-        self.next_id.store(next_id.max(1), Ordering::Relaxed);
+        self.numbers.begin(next_id);
         let (now, time) = durable.time.begin(time);
         for channel in self.channels() {
             let log = Log::new(durable.time.clone(), durable.journal.payload_memory());

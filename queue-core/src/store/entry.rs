@@ -50,6 +50,23 @@ impl Entry {
         Self { id, payload, extras: None, attempt: 0, link: [NONE; 2], tag: Tag::new(kind, priority) }
     }
 
+    pub(crate) fn ready(id: JobId, kind: Kind, priority: Priority, payload: Payload) -> Self {
+        let mut entry = Self::new(id, kind, priority, payload);
+        entry.set_state(State::Ready);
+        entry
+    }
+
+    /// Fills a vacant record with a ready job, piece by piece where it stays: what is moved just after it was put together has
+    /// to reach the cache first.
+    #[inline]
+    pub(crate) fn fill(&mut self, id: JobId, kind: Kind, priority: Priority, payload: &mut Payload) {
+        self.id = id;
+        self.payload.take_from(payload);
+        self.attempt = 0;
+        self.tag = Tag::new(kind, priority);
+        self.tag.set_state(State::Ready);
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.tag.kind()
     }

@@ -11,6 +11,8 @@ use crate::job::JobId;
 
 const PAGE_BITS: u32 = 6;
 const PAGE: usize = 1 << PAGE_BITS;
+/// So many numbers share a page.
+pub(crate) const INDEX_PAGE: u64 = PAGE as u64;
 
 #[derive(Debug)]
 pub(crate) struct Index {

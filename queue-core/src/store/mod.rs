@@ -27,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) use dead_letters::{Dead, DeadLetters, DeadLimits};
 pub(crate) use entry::{Entry, Extras};
+pub(crate) use index::INDEX_PAGE;
 use index::Index;
 use lanes::Lanes;
 pub(crate) use log::Log;
@@ -251,18 +252,37 @@ impl Store {
 
     /// Adds a job: to the back of its lane, or to the wheel.
     pub(crate) fn push(&mut self, entry: Entry, when: When) {
-        let id = entry.id;
         let key = self.entries.insert(entry);
         // Not before it is where it stays: see `hand_out`.
-        let entry = &mut self.entries[key];
         let state = if when == When::Now { State::Ready } else { State::Delayed };
-        entry.set_state(state);
+        self.entries[key].set_state(state);
+        self.enter_first(key, state);
+        self.enter(key, when);
+    }
+
+    /// Adds a job that is ready and brings nothing of its own: `push` for the common case. What is left of its payload is not
+    /// to be read.
+    #[inline]
+    pub(crate) fn push_plain(&mut self, id: JobId, kind: Kind, priority: Priority, payload: &mut Payload) {
+        let key = if let Some(key) = self.entries.occupy() {
+            self.entries[key].fill(id, kind, priority, payload);
+            key
+        } else {
+            self.entries.insert(Entry::ready(id, kind, priority, payload.take()))
+        };
+        self.enter_first(key, State::Ready);
+        self.lanes.push_back(key, &mut self.entries);
+    }
+
+    /// A job is new here.
+    #[inline]
+    fn enter_first(&mut self, key: u32, state: State) {
+        let entry = &mut self.entries[key];
         self.counts.add(state, entry.payload.size());
         if let Some(log) = &mut self.log {
             log.make_room(&mut entry.payload);
         }
-        self.index.insert(id, key);
-        self.enter(key, when);
+        self.index.insert(entry.id, key);
     }
 
     /// Takes the job whose turn it is, for `worker`.

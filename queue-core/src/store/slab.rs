@@ -43,15 +43,11 @@ impl<T: Record, const BITS: u32> Slab<T, BITS> {
     }
 
     pub(crate) fn insert(&mut self, record: T) -> u32 {
-        self.len += 1;
-        if self.vacant != NONE {
-            let key = self.vacant;
-            let place = &mut self[key];
-            let next = place.next_vacant();
-            *place = record;
-            self.vacant = next;
+        if let Some(key) = self.occupy() {
+            self[key] = record;
             return key;
         }
+        self.len += 1;
         if self.chunks.last().is_none_or(|chunk| chunk.len() == Self::CHUNK) {
             self.chunks.push(Vec::with_capacity(Self::CHUNK));
         }
@@ -60,6 +56,18 @@ impl<T: Record, const BITS: u32> Slab<T, BITS> {
         let key = u32::try_from(base + chunk.len()).ok().filter(|key| *key != NONE);
         chunk.push(record);
         key.expect("capacity is bounded below 2^32 jobs")
+    }
+
+    /// Makes a record of a vacant one, if there is one, to be filled where it is.
+    #[inline]
+    pub(crate) fn occupy(&mut self) -> Option<u32> {
+        if self.vacant == NONE {
+            return None;
+        }
+        let key = self.vacant;
+        self.vacant = self[key].next_vacant();
+        self.len += 1;
+        Some(key)
     }
 
     /// The record under a key that may be out of date.
