@@ -63,7 +63,7 @@ pub(super) fn keep(slot: &mut Option<Arc<Slot>>) {
     });
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(queue_loom)))]
 mod tests {
     use super::*;
     use crate::fuzz::still::slot;
