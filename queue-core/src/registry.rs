@@ -4,6 +4,7 @@
 //! are next to the workers, in `handler.rs`, under the same numbers.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64 as Counter;
 
 use rustc_hash::FxHashMap;
@@ -31,7 +32,7 @@ impl Kind {
 
 /// The kinds of a queue, shared.
 pub(crate) struct Kinds {
-    registry: RwLock<Registry>,
+    registry: RwLock<Arc<Registry>>,
     /// Another number after every change, and in every queue.
     version: AtomicU64,
 }
@@ -43,10 +44,18 @@ fn next_version() -> u64 {
     VERSIONS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What a thread found last. Many push the same kind over and over, and to find it here takes 45 instructions instead of
-/// 165, and nothing that threads share is written.
-struct Found {
+/// What a thread knows: the kinds of the queue that it asked last, and which of them that was. To find a kind here writes
+/// nothing that threads share. The thread holds on to their names until it asks another queue.
+struct Known {
     version: u64,
+    /// Many push the same kind over and over, so that one is even closer: 45 instructions instead of 110.
+    last: Last,
+    registry: Option<Arc<Registry>>,
+    /// How often it had to ask the queue, since it knew better.
+    asked: usize,
+}
+
+struct Last {
     len: usize,
     name: [u8; LONGEST],
     kind: Kind,
@@ -56,19 +65,59 @@ struct Found {
 /// Longer names are looked up every time.
 const LONGEST: usize = 40;
 
+/// A thread gets to know all kinds once it has asked for one in so many of them. A change copies what somebody knows: so
+/// that takes no more time than what was asked for, even if every other call adds a kind.
+const WORTH_KNOWING: usize = 64;
+
 thread_local! {
-    static LAST: RefCell<Found> = const {
-        RefCell::new(Found { version: 0, len: 0, name: [0; LONGEST], kind: Kind::UNKNOWN, channel: 0 })
+    static KNOWN: RefCell<Known> = const {
+        let last = Last { len: 0, name: [0; LONGEST], kind: Kind::UNKNOWN, channel: 0 };
+        RefCell::new(Known { version: 0, last, registry: None, asked: 0 })
     };
+}
+
+impl Known {
+    /// The kind that was found last, if it is this one.
+    #[inline]
+    fn recall(&self, name: &str, version: u64) -> Option<(Kind, usize)> {
+        let last = &self.last;
+        let is_it = self.version == version && last.name.get(..last.len) == Some(name.as_bytes());
+        is_it.then_some((last.kind, last.channel))
+    }
+
+    fn look_up(&mut self, name: &str, version: u64, kinds: &Kinds) -> Option<(Kind, usize)> {
+        let Some(registry) = self.registry.as_ref().filter(|_| self.version == version) else {
+            return self.ask(name, version, kinds);
+        };
+        let (kind, channel) = registry.find(name)?;
+        if let Some(room) = self.last.name.get_mut(..name.len()) {
+            room.copy_from_slice(name.as_bytes());
+            (self.last.len, self.last.kind, self.last.channel) = (name.len(), kind, channel);
+        }
+        Some((kind, channel))
+    }
+
+    #[cold]
+    fn ask(&mut self, name: &str, version: u64, kinds: &Kinds) -> Option<(Kind, usize)> {
+        let registry = kinds.registry.read();
+        self.asked += 1;
+        if self.asked.saturating_mul(WORTH_KNOWING) >= registry.kinds.len() {
+            // What was read may be newer than the version, and is then read again.
+            (self.version, self.registry, self.asked) = (version, Some(Arc::clone(&registry)), 0);
+            // No kind has this name.
+            self.last.len = LONGEST + 1;
+        }
+        registry.find(name)
+    }
 }
 
 impl Kinds {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry: RwLock::new(registry), version: AtomicU64::new(next_version()) }
+        Self { registry: RwLock::new(Arc::new(registry)), version: AtomicU64::new(next_version()) }
     }
 
-    /// Adds a kind as [`Registry::add`] does. A known one that stays where it is changes nothing, and nobody forgets what
-    /// was found last: jobs that were claimed or recovered name theirs one by one.
+    /// Adds a kind as [`Registry::add`] does. A known one that stays where it is changes nothing: jobs that were claimed or
+    /// recovered name theirs one by one.
     pub(crate) fn add(&self, name: &Name, queue: Option<usize>, default: usize) -> Kind {
         if queue.is_none()
             && let Some((kind, _)) = self.find(name)
@@ -76,30 +125,15 @@ impl Kinds {
             return kind;
         }
         let mut registry = self.registry.write();
-        let kind = registry.add(name, queue, default);
+        let kind = Arc::make_mut(&mut registry).add(name, queue, default);
         self.version.store(next_version(), Ordering::Release);
         kind
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<(Kind, usize)> {
-        // Before the registry: what is found there may be newer than this, and is then looked up again.
         let version = self.version.load(Ordering::Acquire);
-        let known = LAST.with_borrow(|last| {
-            let is_it = last.version == version && last.name.get(..last.len) == Some(name.as_bytes());
-            is_it.then_some((last.kind, last.channel))
-        });
-        known.or_else(|| self.look_up(name, version))
-    }
-
-    fn look_up(&self, name: &str, version: u64) -> Option<(Kind, usize)> {
-        let (kind, channel) = self.registry.read().find(name)?;
-        LAST.with_borrow_mut(|last| {
-            if let Some(room) = last.name.get_mut(..name.len()) {
-                room.copy_from_slice(name.as_bytes());
-                (last.version, last.len, last.kind, last.channel) = (version, name.len(), kind, channel);
-            }
-        });
-        Some((kind, channel))
+        let known = KNOWN.with_borrow(|known| known.recall(name, version));
+        known.or_else(|| KNOWN.with_borrow_mut(|known| known.look_up(name, version, self)))
     }
 
     pub(crate) fn name(&self, kind: Kind) -> Option<Name> {
@@ -107,7 +141,7 @@ impl Kinds {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     /// Only what was registered is a key here, so nobody can choose keys that collide.
     numbers: FxHashMap<Name, Kind>,
@@ -153,7 +187,7 @@ mod tests {
     fn what_a_thread_found_last_is_that_of_this_queue_and_of_this_moment() {
         let kinds = || Kinds::new(Registry::default());
         let (one, other) = (kinds(), kinds());
-        let long = "a name of more than forty bytes, which no thread remembers";
+        let long = "a name that is too long to be kept in place";
         let mail = one.add(&"mail".into(), Some(1), 0);
         for _ in 0..2 {
             assert_eq!(one.find("mail"), Some((mail, 1)));
@@ -172,5 +206,22 @@ mod tests {
             assert_eq!(one.find("mail"), Some((mail, 2)));
             assert_eq!(other.find("mail"), None);
         }
+    }
+
+    #[test]
+    fn a_thread_gets_to_know_many_kinds_once_it_has_asked_enough() {
+        let kinds = Kinds::new(Registry::default());
+        let names: Vec<Name> = (0..640).map(|n| format!("kind {n}").into()).collect();
+        let numbers: Vec<Kind> = names.iter().map(|name| kinds.add(name, Some(3), 0)).collect();
+        let known = || Arc::strong_count(&kinds.registry.read()) > 1;
+        for (asked, (name, number)) in names.iter().zip(&numbers).enumerate() {
+            assert_eq!(known(), asked >= 10, "after {asked} questions");
+            assert_eq!(kinds.find(name), Some((*number, 3)));
+        }
+        // It is told of a change, and what it knew is not changed under its hands.
+        let late = kinds.add(&"late".into(), Some(4), 0);
+        assert!(!known());
+        assert_eq!((kinds.find("late"), kinds.find("later")), (Some((late, 4)), None));
+        assert_eq!(kinds.find(&names[7]), Some((numbers[7], 3)));
     }
 }
