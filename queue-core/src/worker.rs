@@ -358,7 +358,7 @@ impl<R: Runtime> Future for Worker<R> {
         let this = &mut *self;
         let _polling = Polling::begin(&this.seat.slot);
         let mut ending = ready!(this.poll_running(cx));
-        let mut slice = Slice::begin(this.core.now());
+        let mut slice = Slice::begin((!this.batch.is_quick).then(|| this.core.now()));
         loop {
             if !(matches!(ending, Some(Ending::Done)) && this.advance()) {
                 let channel = this.core.channel(this.channel);
@@ -418,30 +418,33 @@ const SLICE_BATCHES: u32 = 64;
 /// for a worker that takes them over.
 const BATCH_TIME: Duration = Duration::from_micros(10);
 
-/// The time since a worker was polled, and since it last looked.
+/// The time since a worker was polled, and since it last looked at the clock.
 struct Slice {
-    begun: Instant,
-    looked: Instant,
+    since: Option<(Instant, Instant)>,
     batches: u32,
 }
 
 impl Slice {
-    fn begin(now: Instant) -> Self {
-        Self { begun: now, looked: now, batches: 0 }
+    /// `None`: what the worker did last was quick, so what it does first now most likely is. Then the time counts from the end
+    /// of that: two readings were a twentieth of what it takes to wake a worker for a job.
+    fn begin(now: Option<Instant>) -> Self {
+        Self { since: now.map(|now| (now, now)), batches: 0 }
     }
 
     /// Looks at the clock after a batch: sees whether the slice is over, and how large the next batch may be.
     fn is_over(&mut self, ending: &Ending, batch: &mut Batch, now: Instant) -> bool {
-        let took = now.saturating_duration_since(self.looked);
+        let took = self.since.map(|(_, looked)| now.saturating_duration_since(looked));
         let has_waited = std::mem::take(&mut batch.has_waited);
-        batch.appetite = match ending {
-            _ if has_waited => 1,
-            Ending::Done if took <= BATCH_TIME / 2 => BATCH.min(batch.appetite * 2),
-            Ending::Done if took <= BATCH_TIME => batch.appetite,
-            _ => 1,
+        batch.is_quick =
+            matches!(ending, Ending::Done) && !has_waited && took.is_none_or(|took| took <= BATCH_TIME);
+        batch.appetite = match took {
+            _ if !batch.is_quick => 1,
+            Some(took) if took <= BATCH_TIME / 2 => BATCH.min(batch.appetite * 2),
+            _ => batch.appetite,
         };
-        self.looked = now;
+        let begun = self.since.map_or(now, |(begun, _)| begun);
+        self.since = Some((begun, now));
         self.batches += 1;
-        self.batches >= SLICE_BATCHES || now.saturating_duration_since(self.begun) >= SLICE
+        self.batches >= SLICE_BATCHES || now.saturating_duration_since(begun) >= SLICE
     }
 }

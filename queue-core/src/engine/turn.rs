@@ -82,6 +82,8 @@ pub(crate) struct Batch {
     end: usize,
     /// How many to claim at once, while many wait.
     pub(crate) appetite: usize,
+    /// The last attempts were done at their first poll, and in little time.
+    pub(crate) is_quick: bool,
     /// More than one was claimed, and what of it the worker need not have to itself has not gone back.
     pub(super) is_long: bool,
     /// An attempt of it had to wait.
@@ -97,6 +99,7 @@ impl Batch {
             next: 0,
             end: 0,
             appetite: 1,
+            is_quick: false,
             is_long: false,
             has_waited: false,
             leftovers: Vec::new(),
