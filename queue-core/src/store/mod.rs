@@ -268,7 +268,7 @@ impl Store {
             self.entries[key].fill(id, kind, priority, payload);
             key
         } else {
-            self.entries.insert(Entry::ready(id, kind, priority, payload.take()))
+            self.entries.append(|| Entry::ready(id, kind, priority, payload.take()))
         };
         self.enter_first(key, State::Ready);
         self.lanes.push_back(key, &mut self.entries);
