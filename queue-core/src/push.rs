@@ -1,8 +1,8 @@
 //! One push: its builder, its future and its error.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,7 +20,7 @@ use crate::retry::RetryPolicy;
 #[must_use = "a push does nothing until it is awaited"]
 pub struct Push<'a> {
     core: &'a Arc<Core>,
-    kind: Cow<'a, str>,
+    kind: KindName<'a>,
     /// `None`: the named queue that was asked for does not exist.
     channel: Option<usize>,
     job: Submission,
@@ -42,14 +42,14 @@ impl<'a> Push<'a> {
             Err(error) => (Payload::empty(), Some(error)),
         };
         let job = Submission { kind: number, payload, options: JobOptions::default() };
-        Self { core, kind: Cow::Borrowed(kind), channel: Some(channel), job, broken }
+        Self { core, kind: KindName::Lent(kind), channel: Some(channel), job, broken }
     }
 
     pub(crate) fn of(core: &'a Arc<Core>, job: NewJob) -> Self {
         let NewJob { kind, payload, options } = job;
         let (number, home) = core.find_kind(&kind);
         let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
-        let kind = Cow::Owned(kind.as_str().to_owned());
+        let kind = KindName::Own(kind);
         Self { core, kind, channel, job: Submission { kind: number, payload, options }, broken: None }
     }
 
@@ -110,7 +110,7 @@ impl<'a> Push<'a> {
 
     fn check(&mut self) -> Result<usize, PushError> {
         if let Some(source) = self.broken.take() {
-            return Err(PushError::Encode(EncodeError { kind: (*self.kind).into(), source }));
+            return Err(PushError::Encode(EncodeError { kind: self.kind.to_name(), source }));
         }
         let Some(channel) = self.channel else {
             return Err(PushError::UnknownQueue(Box::new(self.take_job())));
@@ -135,7 +135,34 @@ impl<'a> Push<'a> {
     }
 
     fn take_job(&mut self) -> NewJob {
-        self.job.take((*self.kind).into())
+        self.job.take(self.kind.to_name())
+    }
+}
+
+/// The kind's name as it came.
+#[derive(Debug)]
+enum KindName<'a> {
+    Lent(&'a str),
+    Own(Name),
+}
+
+impl KindName<'_> {
+    fn to_name(&self) -> Name {
+        match self {
+            Self::Lent(name) => Name::from(*name),
+            Self::Own(name) => name.clone(),
+        }
+    }
+}
+
+impl Deref for KindName<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Lent(name) => name,
+            Self::Own(name) => name,
+        }
     }
 }
 
