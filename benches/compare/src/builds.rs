@@ -62,13 +62,14 @@ impl Build {
     }
 }
 
-/// Runs bursts of as many jobs as the first argument says, and prints the median of what one took in nanoseconds.
+/// Runs bursts of as many jobs as the first argument says, and prints the median of what one took in nanoseconds. On one
+/// thread: two make a few percent of noise, which is what this is to find.
 pub(crate) fn burst_alone() {
     let jobs = env::args().nth(1).and_then(|jobs| jobs.parse().ok()).expect("the number of jobs is given");
     let burst = Burst::unit(jobs);
     // The first one warms up.
     let mut figures: Vec<f64> = (0..4)
-        .map(|_| ours::tokio(burst).unwrap_or_else(|void| panic!("{void}")))
+        .map(|_| ours::tokio_one(burst).unwrap_or_else(|void| panic!("{void}")))
         .skip(1)
         .map(|time| per_job(time, jobs))
         .collect();

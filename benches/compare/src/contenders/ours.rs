@@ -22,7 +22,11 @@ pub(crate) struct OnTokio {
 
 impl OnTokio {
     pub(crate) fn new(configure: impl FnOnce(Builder<Tokio>) -> Builder<Tokio>) -> Self {
-        let runtime = tokio_on(2);
+        Self::with_threads(2, configure)
+    }
+
+    fn with_threads(threads: usize, configure: impl FnOnce(Builder<Tokio>) -> Builder<Tokio>) -> Self {
+        let runtime = tokio_on(threads);
         let builder = Queue::builder_on(Tokio::on(runtime.handle().clone())).workers(4);
         Self { queue: configure(builder).build(), runtime }
     }
@@ -57,13 +61,20 @@ pub(crate) fn tokio(burst: Burst) -> Result<Duration, Void> {
     tokio_with(burst, |builder| builder, |_| ())
 }
 
+pub(crate) fn tokio_one(burst: Burst) -> Result<Duration, Void> {
+    run(OnTokio::with_threads(1, |builder| builder), burst, |_| ())
+}
+
 /// On tokio with something more configured, and with something done before the start.
 pub(crate) fn tokio_with<T>(
     burst: Burst,
     configure: impl FnOnce(Builder<Tokio>) -> Builder<Tokio>,
     prepare: impl FnOnce(&Queue<Tokio>) -> T,
 ) -> Result<Duration, Void> {
-    let ours = OnTokio::new(configure);
+    run(OnTokio::new(configure), burst, prepare)
+}
+
+fn run<T>(ours: OnTokio, burst: Burst, prepare: impl FnOnce(&Queue<Tokio>) -> T) -> Result<Duration, Void> {
     let tally = Tally::new(burst);
     let counter = tally.clone();
     ours.queue.register("mail", move |job| mail(job, counter.clone(), burst));

@@ -10,7 +10,9 @@ pub(super) fn tracing(settings: Settings) -> Scenario {
     let jobs = settings.jobs(200_000);
     Scenario {
         name: "tracing",
-        about: format!("{jobs} jobs with nothing to decode, in processes of their own, without a subscriber"),
+        about: format!(
+            "{jobs} jobs with nothing to decode, on one thread, in processes of their own, without a subscriber"
+        ),
         metrics: &[NANOS_PER_JOB],
         contenders: vec![
             contender(

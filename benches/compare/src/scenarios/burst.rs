@@ -33,8 +33,9 @@ pub(super) fn window(settings: Settings) -> Scenario {
 }
 
 fn scenario(name: &'static str, about: String, burst: Burst, settings: Settings) -> Scenario {
-    let contenders: [(&'static str, Run); 15] = [
+    let contenders: [(&'static str, Run); 16] = [
         ("queue, tokio", ours::tokio),
+        ("queue, tokio 1 thread", ours::tokio_one),
         ("queue, smol", ours::smol),
         ("queue, compio 1 thread", ours::compio_one),
         ("queue, compio 2 threads", ours::compio_two),

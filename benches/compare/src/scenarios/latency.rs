@@ -12,10 +12,12 @@ use super::{Contender, Metric, Scenario};
 use crate::Settings;
 use crate::contenders::ours::OnTokio;
 use crate::contenders::tokio_on;
-use crate::measure::{now, percentile, sleep_until};
+use crate::measure::{now, percentile, sleep_until, spin};
 use crate::work::Void;
 
 const EVERY: Duration = Duration::from_millis(1);
+/// How long a busy task computes after it has pushed two jobs, of every twice that.
+const BUSY: Duration = Duration::from_millis(5);
 const METRICS: &[Metric] = &[Metric { name: "p50", unit: "us" }, Metric { name: "p99", unit: "us" }];
 
 /// How long each job took to start.
@@ -70,21 +72,32 @@ impl Delays {
 enum From {
     Thread,
     Task,
+    BusyTask,
 }
 
 pub(super) fn outside(settings: Settings) -> Scenario {
-    scenario("start-from-thread", "pushed by a thread outside of the runtime", From::Thread, settings)
+    scenario(
+        "start-from-thread",
+        "one per ms, pushed by a thread outside of the runtime",
+        From::Thread,
+        settings,
+    )
 }
 
 pub(super) fn inside(settings: Settings) -> Scenario {
-    scenario("start-from-task", "pushed by a task on the runtime", From::Task, settings)
+    scenario("start-from-task", "one per ms, pushed by a task on the runtime", From::Task, settings)
+}
+
+pub(super) fn busy(settings: Settings) -> Scenario {
+    let what = "two at a time, pushed by a task on the runtime that then computes for 5 ms";
+    scenario("start-from-busy-task", what, From::BusyTask, settings)
 }
 
 fn scenario(name: &'static str, what: &str, from: From, settings: Settings) -> Scenario {
-    let jobs = settings.jobs(2_000);
+    let jobs = settings.jobs(if matches!(from, From::BusyTask) { 400 } else { 2_000 });
     Scenario {
         name,
-        about: format!("push to start, {jobs} jobs, one per ms, {what}"),
+        about: format!("push to start, {jobs} jobs, {what}"),
         metrics: METRICS,
         contenders: vec![
             Contender::new("queue, tokio", move || ours(jobs, from)),
@@ -150,7 +163,7 @@ fn tako(jobs: u64, from: From) -> Result<Vec<f64>, Void> {
     delays.figures(jobs)
 }
 
-/// Pushes a job per millisecond, and gives the last one time to arrive.
+/// Pushes jobs in time, and gives the last one time to arrive.
 fn pace(runtime: &Runtime, jobs: u64, from: From, push: impl Fn() + Send + 'static) {
     match from {
         From::Thread => {
@@ -167,6 +180,18 @@ fn pace(runtime: &Runtime, jobs: u64, from: From, push: impl Fn() + Send + 'stat
                 for _ in 0..jobs {
                     ticks.tick().await;
                     push();
+                }
+            });
+            runtime.block_on(task).expect("it does not panic");
+        }
+        From::BusyTask => {
+            let task = runtime.spawn(async move {
+                let mut ticks = tokio::time::interval(BUSY * 2);
+                for _ in 0..jobs / 2 {
+                    ticks.tick().await;
+                    push();
+                    push();
+                    spin(BUSY);
                 }
             });
             runtime.block_on(task).expect("it does not panic");

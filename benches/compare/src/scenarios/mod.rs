@@ -70,6 +70,7 @@ pub(crate) fn all(settings: Settings) -> Vec<Scenario> {
         burst::window(settings),
         latency::outside(settings),
         latency::inside(settings),
+        latency::busy(settings),
         load::beside_delayed(settings),
         delayed::scenario(settings),
         builds::memory(settings),
