@@ -94,6 +94,7 @@ pub(crate) const TARGETS: &[Target] = &[
     beside("push-many", "push-many", "time per push", "push_many, 1 byte", "push, 1 byte", 0.4),
     beside("tracing-unused", "tracing", TIME, "with the tracing feature", "without", 1.03),
     beside("names/queues", "names", TIME, "1,000 named queues", "one queue, one kind", 1.15),
+    beside("names/queues-mpscs", "names", TIME, "1,000 named queues", "1,000 tokio mpscs", 1.0),
     beside("names/kinds", "names", TIME, "10,000 kinds", "one queue, one kind", 1.15),
     alone("worst-push", "worst-push", "time of the worst push", 1_000.0),
     // On a machine that others use, a push may wait for a core: this is what remains of it without that.

@@ -24,17 +24,26 @@ where
 }
 
 pub(crate) fn tokio_mpsc(burst: Burst) -> Result<Duration, Void> {
+    tokio_mpscs(burst, 1)
+}
+
+/// As many channels as that, each with a worker of its own, in turn.
+pub(crate) fn tokio_mpscs(burst: Burst, channels: usize) -> Result<Duration, Void> {
     let runtime = tokio_on(2);
     let tally = Tally::new(burst);
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
-    let (counter, waits) = (tally.clone(), tally.clone());
-    runtime.spawn(async move {
-        while let Some(payload) = receiver.recv().await {
-            counter.run(&payload);
-        }
-    });
+    let (mut senders, waits) = (Vec::new(), tally.clone());
+    for _ in 0..channels {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+        let counter = tally.clone();
+        runtime.spawn(async move {
+            while let Some(payload) = receiver.recv().await {
+                counter.run(&payload);
+            }
+        });
+        senders.push(sender);
+    }
     timed_push(&tally, runtime, async move {
-        for n in 0..burst.jobs {
+        for (n, sender) in (0..burst.jobs).zip(senders.iter().cycle()) {
             waits.room(n).await;
             sender.send(burst.payload(n)).expect("the worker is there");
         }

@@ -6,6 +6,7 @@ use queue_core::{NewJob, QueueConfig, RetryPolicy};
 
 use super::{Contender, Metric, NANOS_PER_JOB, Scenario};
 use crate::Settings;
+use crate::contenders::channels::tokio_mpscs;
 use crate::contenders::ours::{OnTokio, mail, tokio, tokio_with};
 use crate::measure::{per_job, timed};
 use crate::work::{Burst, Mail, Tally, Void};
@@ -83,9 +84,15 @@ pub(super) fn names(settings: Settings) -> Scenario {
             Contender::new("one queue, one kind", move || spread(burst, 1, 1)),
             Contender::new("1,000 named queues", move || spread(burst, 1_000, 1_000)),
             Contender::new("10,000 kinds", move || spread(burst, 1, 10_000)),
+            Contender::new("one tokio mpsc", move || mpscs(burst, 1)),
+            Contender::new("1,000 tokio mpscs", move || mpscs(burst, 1_000)),
         ],
         repetitions: settings.repetitions(7),
     }
+}
+
+fn mpscs(burst: Burst, channels: usize) -> Result<Vec<f64>, Void> {
+    Ok(vec![per_job(tokio_mpscs(burst, channels)?, burst.jobs)])
 }
 
 /// A burst over so many named queues of 4 workers each, and so many kinds.
