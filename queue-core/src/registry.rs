@@ -132,8 +132,13 @@ impl Kinds {
 
     pub(crate) fn find(&self, name: &str) -> Option<(Kind, usize)> {
         let version = self.version.load(Ordering::Acquire);
-        let known = KNOWN.with_borrow(|known| known.recall(name, version));
-        known.or_else(|| KNOWN.with_borrow_mut(|known| known.look_up(name, version, self)))
+        let recalled = KNOWN.try_with(|known| known.borrow().recall(name, version));
+        if let Ok(Some(found)) = recalled {
+            return Some(found);
+        }
+        let found = KNOWN.try_with(|known| known.borrow_mut().look_up(name, version, self));
+        // A thread that ends may have forgotten what it knew.
+        found.unwrap_or_else(|_| self.registry.read().find(name))
     }
 
     pub(crate) fn name(&self, kind: Kind) -> Option<Name> {
@@ -223,5 +228,33 @@ mod tests {
         assert!(!known());
         assert_eq!((kinds.find("late"), kinds.find("later")), (Some((late, 4)), None));
         assert_eq!(kinds.find(&names[7]), Some((numbers[7], 3)));
+    }
+
+    /// What lives in a thread local may push when its thread ends, and what the thread knew may be gone.
+    #[test]
+    fn a_thread_that_ends_finds_kinds() {
+        struct Pusher(Arc<Kinds>);
+        impl Pusher {
+            fn push(&self) {
+                assert!(self.0.find("mail").is_some());
+            }
+        }
+        impl Drop for Pusher {
+            fn drop(&mut self) {
+                self.push();
+            }
+        }
+        let kinds = Kinds::new(Registry::default());
+        kinds.add(&"mail".into(), None, 0);
+        let kinds = Arc::new(kinds);
+        let pushed = std::thread::spawn(move || {
+            thread_local! {
+                static PUSHER: RefCell<Option<Pusher>> = const { RefCell::new(None) };
+            }
+            // The other way round it would be destroyed first.
+            PUSHER.set(Some(Pusher(kinds)));
+            PUSHER.with_borrow(|pusher| pusher.as_ref().expect("it was just set").push());
+        });
+        pushed.join().expect("the thread ends well");
     }
 }

@@ -14,6 +14,7 @@ use super::Slot;
 use crate::sync::thread_local;
 
 thread_local! {
+    // A thread that ends may drop workers and jobs when this is gone already. It polls nobody then.
     static SPARE: Spare = const { Spare { of: Cell::new(ptr::null()), kept: Cell::new(None) } };
 }
 
@@ -30,20 +31,23 @@ pub(crate) struct Sparing {
 
 impl Sparing {
     pub(crate) fn begin(slot: &Arc<Slot>) -> Self {
-        SPARE.with(|spare| {
-            spare.kept.set(None);
-            Self { outer: spare.of.replace(Arc::as_ptr(slot)) }
-        })
+        Self { outer: change(Arc::as_ptr(slot)) }
     }
 }
 
 impl Drop for Sparing {
     fn drop(&mut self) {
-        SPARE.with(|spare| {
-            spare.kept.set(None);
-            spare.of.set(self.outer);
-        });
+        change(self.outer);
     }
+}
+
+/// Another worker is polled from now on, or none. Gives back which one was.
+fn change(of: *const Slot) -> *const Slot {
+    let changed = SPARE.try_with(|spare| {
+        spare.kept.set(None);
+        spare.of.replace(of)
+    });
+    changed.unwrap_or(ptr::null())
 }
 
 /// What was kept, if it is a reference to `slot`.
@@ -55,7 +59,6 @@ pub(super) fn take(slot: &Arc<Slot>) -> Option<Arc<Slot>> {
 /// Keeps a reference that is to be dropped, if there is a use for it.
 #[inline]
 pub(super) fn keep(slot: &mut Option<Arc<Slot>>) {
-    // A thread that ends may drop jobs when this is gone already.
     let _ = SPARE.try_with(|spare| {
         if slot.as_ref().is_some_and(|slot| spare.of.get() == Arc::as_ptr(slot)) {
             spare.kept.set(slot.take());
@@ -63,10 +66,11 @@ pub(super) fn keep(slot: &mut Option<Arc<Slot>>) {
     });
 }
 
-#[cfg(all(test, not(queue_loom)))]
+#[cfg(all(test, not(any(queue_loom, queue_shuttle))))]
 mod tests {
     use super::*;
     use crate::fuzz::still::slot;
+    use crate::slot::Attempt;
 
     #[test]
     fn what_is_kept_is_used_again_and_goes_with_the_poll() {
@@ -99,5 +103,33 @@ mod tests {
         assert_eq!((Arc::strong_count(&inner), Arc::strong_count(&outer)), (1, 2));
         drop(polling);
         assert_eq!(Arc::strong_count(&outer), 1);
+    }
+
+    /// An executor that lives in a thread local drops its workers when the thread ends, and what is kept here may be gone.
+    #[test]
+    fn a_worker_may_be_dropped_by_a_thread_that_ends() {
+        struct Executor {
+            slot: Arc<Slot>,
+            running: Cell<Option<Attempt>>,
+        }
+        impl Executor {
+            fn poll(&self) {
+                let _polling = Sparing::begin(&self.slot);
+                drop(self.slot.attempt());
+                self.running.set(Some(self.slot.attempt()));
+            }
+        }
+        impl Drop for Executor {
+            fn drop(&mut self) {
+                let _polling = Sparing::begin(&self.slot);
+                self.running.take();
+            }
+        }
+        thread_local! {
+            static EXECUTOR: Executor = Executor { slot: slot(), running: Cell::default() };
+        }
+        // The other way round it would be destroyed first.
+        let polled = std::thread::spawn(|| EXECUTOR.with(Executor::poll));
+        polled.join().expect("the thread ends well");
     }
 }

@@ -60,6 +60,7 @@ impl Entry {
     /// to reach the cache first.
     #[inline]
     pub(crate) fn fill(&mut self, id: JobId, kind: Kind, priority: Priority, payload: &mut Payload) {
+        debug_assert!(self.extras.is_none(), "the record is not vacant");
         self.id = id;
         self.payload.take_from(payload);
         self.attempt = 0;

@@ -14,8 +14,9 @@
 //!
 //! The rest lies behind one plain lock and is looked at under it: the store, the seats, the waiters and the phase are the
 //! channel's; dead letters, counts, pauses and requeues are one visit each; kinds and handlers are replaced as a whole under
-//! a lock of their own, and a worker that has the old ones runs the old ones. `next_id` is a counter that is only ever added
-//! to, under the inbox's lock, so that ids grow along a lane.
+//! a lock of their own, and a worker that has the old ones runs the old ones; what a thread knows of the kinds is its own. The
+//! number where the next block of ids begins is only ever added to, and blocks are used up under the inbox's lock, so ids grow
+//! along a lane.
 //!
 //! A wake-up that is lost is a deadlock here, which shuttle reports with the schedule that led to it.
 
