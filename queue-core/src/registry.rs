@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64 as Counter;
 use rustc_hash::FxHashMap;
 
 use crate::job::Name;
-use crate::sync::{AtomicU64, Ordering, RwLock};
+use crate::sync::{AtomicU64, Ordering, RwLock, thread_local};
 
 /// The number of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +70,15 @@ const LONGEST: usize = 40;
 const WORTH_KNOWING: usize = 64;
 
 thread_local! {
-    static KNOWN: RefCell<Known> = const {
-        let last = Last { len: 0, name: [0; LONGEST], kind: Kind::UNKNOWN, channel: 0 };
-        RefCell::new(Known { version: 0, last, registry: None, asked: 0 })
-    };
+    static KNOWN: RefCell<Known> = const { RefCell::new(Known::NOTHING) };
 }
 
 impl Known {
+    const NOTHING: Self = {
+        let last = Last { len: 0, name: [0; LONGEST], kind: Kind::UNKNOWN, channel: 0 };
+        Self { version: 0, last, registry: None, asked: 0 }
+    };
+
     /// The kind that was found last, if it is this one.
     #[inline]
     fn recall(&self, name: &str, version: u64) -> Option<(Kind, usize)> {
@@ -248,7 +250,7 @@ mod tests {
         kinds.add(&"mail".into(), None, 0);
         let kinds = Arc::new(kinds);
         let pushed = std::thread::spawn(move || {
-            thread_local! {
+            std::thread_local! {
                 static PUSHER: RefCell<Option<Pusher>> = const { RefCell::new(None) };
             }
             // The other way round it would be destroyed first.
