@@ -3,7 +3,9 @@
 //! Whether handler futures must be `Send` is a property of the runtime, not of this crate: a [`Mode`] says how they
 //! are boxed, and the worker loop is `Send` exactly when that box is.
 
+use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -41,7 +43,7 @@ pub trait Mode: Accepts<SendFuture, Outcome> + sealed::Mode {}
 )]
 pub trait Accepts<F, T>: sealed::Mode {
     #[doc(hidden)]
-    fn place<H>(handler: Arc<H>) -> Pin<Box<<Self as sealed::Mode>::Place>>
+    fn place<H>() -> Pin<Box<<Self as sealed::Mode>::Place>>
     where
         H: Fn(Job) -> F + Send + Sync + 'static;
 }
@@ -62,11 +64,11 @@ where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
     T: IntoOutcome + 'static,
 {
-    fn place<H>(handler: Arc<H>) -> Pin<Box<dyn Place + Send>>
+    fn place<H>() -> Pin<Box<dyn Place + Send>>
     where
         H: Fn(Job) -> F + Send + Sync + 'static,
     {
-        Box::pin(Kept { handler, future: None })
+        Box::pin(Kept::<H, F> { handler: PhantomData, future: None })
     }
 }
 
@@ -75,15 +77,16 @@ where
     F: Future<Output = Result<T, BoxError>> + 'static,
     T: IntoOutcome + 'static,
 {
-    fn place<H>(handler: Arc<H>) -> Pin<Box<dyn Place>>
+    fn place<H>() -> Pin<Box<dyn Place>>
     where
         H: Fn(Job) -> F + Send + Sync + 'static,
     {
-        Box::pin(Kept { handler, future: None })
+        Box::pin(Kept::<H, F> { handler: PhantomData, future: None })
     }
 }
 
 pub(crate) mod sealed {
+    use std::any::Any;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
@@ -98,22 +101,24 @@ pub(crate) mod sealed {
         fn scope() -> Option<ThreadId>;
     }
 
-    /// Where a worker runs the attempts of one handler, one after another. Their futures are all of one size, so they take turns
-    /// in one box: to allocate one for each was 140 instructions, and the allocator the one thing that workers shared.
+    /// Where a worker runs the attempts of handlers of one type, one after another. Their futures are of one type, too, so they
+    /// take turns in one box: to allocate one for each was 140 instructions, and the allocator the one thing that workers
+    /// shared.
     ///
     /// Whatever is called here may panic. Then [`clear`](Self::clear) it, which may panic, too, but only once.
     pub trait Place {
-        /// Calls the handler with the job and polls its future. An answer is in `answer` even if the future then panics as it
-        /// is dropped.
+        /// Calls the handler, which must be of this place's type, with the job and polls its future. An answer is in `answer`
+        /// even if the future then panics as it is dropped.
         fn start(
             self: Pin<&mut Self>,
+            handler: &dyn Any,
             job: &mut Option<Job>,
             cx: &mut Context<'_>,
             answer: &mut Poll<HandlerResult>,
         );
 
         /// Polls the future again. It stays here, whatever it answers.
-        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult>;
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>);
 
         /// Drops the future, if there is one.
         fn clear(self: Pin<&mut Self>);
@@ -138,7 +143,7 @@ pub(crate) mod sealed {
 
 pin_project! {
     struct Kept<H, F> {
-        handler: Arc<H>,
+        handler: PhantomData<fn(&H)>,
         #[pin]
         future: Option<F>,
     }
@@ -146,28 +151,34 @@ pin_project! {
 
 impl<H, F, T> Place for Kept<H, F>
 where
-    H: Fn(Job) -> F,
+    H: Fn(Job) -> F + 'static,
     F: Future<Output = Result<T, BoxError>>,
     T: IntoOutcome,
 {
     fn start(
         mut self: Pin<&mut Self>,
+        handler: &dyn Any,
         job: &mut Option<Job>,
         cx: &mut Context<'_>,
         answer: &mut Poll<HandlerResult>,
     ) {
+        let handler = handler.downcast_ref::<H>().expect("a worker finds places by the type of the handler");
         let Some(job) = job.take() else { return };
-        let mut this = self.as_mut().project();
-        this.future.set(Some((this.handler)(job)));
-        *answer = self.as_mut().poll(cx);
+        self.as_mut().project().future.set(Some(handler(job)));
+        self.as_mut().poll(cx, answer);
         if answer.is_ready() {
             self.clear();
         }
     }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
-        let Some(future) = self.project().future.as_pin_mut() else { return Poll::Pending };
-        future.poll(cx).map_ok(IntoOutcome::into_outcome)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, answer: &mut Poll<HandlerResult>) {
+        let Some(future) = self.project().future.as_pin_mut() else { return };
+        // One by one, so that it is written where it stays.
+        match future.poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(value)) => *answer = Poll::Ready(Ok(value.into_outcome())),
+            Poll::Ready(Err(error)) => *answer = Poll::Ready(Err(error)),
+        }
     }
 
     fn clear(self: Pin<&mut Self>) {
@@ -179,15 +190,15 @@ pub(crate) use sealed::Place;
 
 pub(crate) type PlaceOf<M> = Pin<Box<<M as sealed::Mode>::Place>>;
 
-type MakePlace<M> = dyn Fn() -> PlaceOf<M> + Send + Sync;
-
-/// A handler and what is particular to its kind.
-pub(crate) struct Handler<M: Mode> {
+/// A handler and what is particular to its kind, all in one piece of memory: with many kinds, every other piece is one more
+/// wait for it.
+pub(crate) struct Handler<M: Mode, H: ?Sized = dyn Any + Send + Sync> {
     pub(crate) name: Name,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
     /// Makes a place to run it in.
-    pub(crate) make_place: Box<MakePlace<M>>,
+    pub(crate) make_place: fn() -> PlaceOf<M>,
+    pub(crate) function: H,
 }
 
 /// All handlers of a queue, by number of their kind.
@@ -207,14 +218,14 @@ impl<M: Mode> Handlers<M> {
     }
 
     /// Puts a handler in place. The one it replaces is returned, so that it is dropped by the caller.
-    pub(crate) fn set(&self, kind: Kind, handler: Handler<M>) -> Option<Arc<Handler<M>>> {
+    pub(crate) fn set(&self, kind: Kind, handler: Arc<Handler<M>>) -> Option<Arc<Handler<M>>> {
         let index = kind.index() as usize;
         let mut table = self.table.write();
         let table = Arc::make_mut(&mut table);
         if table.len() <= index {
             table.resize_with(index + 1, || None);
         }
-        let replaced = table[index].replace(Arc::new(handler));
+        let replaced = table[index].replace(handler);
         self.version.fetch_add(1, Ordering::Release);
         replaced
     }

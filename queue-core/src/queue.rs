@@ -189,9 +189,9 @@ impl<R: Runtime> Queue<R> {
         R::Mode: Accepts<F, T>,
     {
         let kind = self.core().add_kind(&name, queue);
-        let handler = Arc::new(handler);
-        let make_place = Box::new(move || <R::Mode as Accepts<F, T>>::place(handler.clone()));
-        drop_quietly(self.handlers.set(kind, Handler { name, retry, timeout, make_place }));
+        let make_place = <R::Mode as Accepts<F, T>>::place::<H>;
+        let handler = Handler { name, retry, timeout, make_place, function: handler };
+        drop_quietly(self.handlers.set(kind, Arc::new(handler)));
         if self.core().closing.is_closed() {
             // Nobody will run it, so nobody should keep what it captured.
             drop_snapshot(self.handlers.clear());

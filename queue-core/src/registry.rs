@@ -103,7 +103,7 @@ impl Known {
     fn ask(&mut self, name: &str, version: u64, kinds: &Kinds) -> Option<(Kind, usize)> {
         let registry = kinds.registry.read();
         self.asked += 1;
-        if self.asked.saturating_mul(WORTH_KNOWING) >= registry.kinds.len() {
+        if self.asked.saturating_mul(WORTH_KNOWING) >= registry.names.len() {
             // What was read may be newer than the version, and is then read again.
             (self.version, self.registry, self.asked) = (version, Some(Arc::clone(&registry)), 0);
             // No kind has this name.
@@ -150,10 +150,11 @@ impl Kinds {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
-    /// Only what was registered is a key here, so nobody can choose keys that collide.
-    numbers: FxHashMap<Name, Kind>,
-    /// Name and named queue of each kind, by number.
-    kinds: Vec<(Name, usize)>,
+    /// The number and the named queue of each kind: beside each other, so that to find both is one look at memory. Only what
+    /// was registered is a key here, so nobody can choose keys that collide.
+    numbers: FxHashMap<Name, (Kind, u32)>,
+    /// The name of each kind, by number.
+    names: Vec<Name>,
 }
 
 impl Registry {
@@ -163,26 +164,27 @@ impl Registry {
     ///
     /// With more than 16,777,214 kinds.
     pub(crate) fn add(&mut self, name: &Name, queue: Option<usize>, default: usize) -> Kind {
-        if let Some(kind) = self.numbers.get(name) {
+        let channel = |index: usize| u32::try_from(index).expect("named queues are fewer than that");
+        if let Some((kind, home)) = self.numbers.get_mut(name) {
             if let Some(queue) = queue {
-                self.kinds[kind.0 as usize].1 = queue;
+                *home = channel(queue);
             }
             return *kind;
         }
-        let kind = u32::try_from(self.kinds.len()).map_or(Kind::UNKNOWN, Kind::from_index);
+        let kind = u32::try_from(self.names.len()).map_or(Kind::UNKNOWN, Kind::from_index);
         assert_ne!(kind, Kind::UNKNOWN, "a queue holds at most 16,777,214 kinds");
-        self.kinds.push((name.clone(), queue.unwrap_or(default)));
-        self.numbers.insert(name.clone(), kind);
+        self.names.push(name.clone());
+        self.numbers.insert(name.clone(), (kind, channel(queue.unwrap_or(default))));
         kind
     }
 
     fn find(&self, name: &str) -> Option<(Kind, usize)> {
-        let kind = *self.numbers.get(name)?;
-        Some((kind, self.kinds[kind.0 as usize].1))
+        let (kind, channel) = *self.numbers.get(name)?;
+        Some((kind, channel as usize))
     }
 
     fn name(&self, kind: Kind) -> Option<Name> {
-        self.kinds.get(kind.0 as usize).map(|(name, _)| name.clone())
+        self.names.get(kind.0 as usize).cloned()
     }
 }
 

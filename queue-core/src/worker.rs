@@ -15,16 +15,22 @@
 //! from the handler futures it holds. Everything of the user's (call, poll, drop, error formatting, custom policy) runs
 //! inside `catch_unwind`, under no lock.
 
+mod places;
+
+use std::any::Any;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use places::Places;
+
 use crate::current::{self, Polling};
 use crate::dead::DeadReason;
 use crate::engine::{Batch, Channel, Core, Ending, PayloadReceipt, Seat, Turn};
-use crate::handler::{HandlerResult, Handlers, Mode, Place, PlaceOf, Snapshot, drop_snapshot};
+use crate::handler::{HandlerResult, Handlers, Place, Snapshot, drop_snapshot};
 use crate::job::{Job, Name, Overrides};
 use crate::journal::{StoreError, StoreFault};
 use crate::outcome::{AttemptTimedOut, Outcome};
@@ -53,8 +59,7 @@ pub struct Worker<R: Runtime> {
     handlers: Arc<Handlers<R::Mode>>,
     table: Snapshot<R::Mode>,
     version: Option<u64>,
-    /// What this worker has of the kinds it ran last, the latest first.
-    own: Vec<Own<R::Mode>>,
+    places: Places<R::Mode>,
     random: fastrand::Rng,
     batch: Batch,
     /// A claimed job whose payload is not here yet.
@@ -62,17 +67,6 @@ pub struct Worker<R: Runtime> {
     /// The job whose handler waits in the first place.
     running: Option<Running>,
 }
-
-/// What a worker has of a kind to itself.
-struct Own<M: Mode> {
-    kind: Kind,
-    name: Name,
-    timeout: Option<Duration>,
-    place: PlaceOf<M>,
-}
-
-/// Of so many kinds.
-const OWN: usize = 8;
 
 /// A claimed job, apart from the future of its handler.
 struct Running {
@@ -96,7 +90,7 @@ impl<R: Runtime> Worker<R> {
             handlers,
             table: Snapshot::<R::Mode>::default(),
             version: None,
-            own: Vec::new(),
+            places: Places::new(),
             random,
             batch: Batch::new(),
             loading: None,
@@ -147,12 +141,12 @@ impl<R: Runtime> Worker<R> {
         let (name, overrides) = extras.map(|extras| (extras.name, extras.overrides)).unwrap_or_default();
         // It was not registered when the job was pushed; it may be now.
         let kind = name.as_ref().map_or(kind, |name| self.core.find_kind(name).0);
-        if !self.is_at_hand(kind) {
+        let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
             self.batch.let_go();
             let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
             return Poll::Ready(Some(self.no_handler(name)));
-        }
-        let own = &mut self.own[0];
+        };
+        let own = self.places.bring(kind, handler, || self.core.channel(self.channel).config().timeout);
         let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout).or(own.timeout);
         let deadline = timeout.and_then(|timeout| self.core.now().checked_add(timeout));
         // Neither it nor its answer is moved on the way: see "what was just put together" in ARCHITECTURE.md. 8 ns of 78.
@@ -174,8 +168,9 @@ impl<R: Runtime> Worker<R> {
             return Poll::Ready(Some(self.judge(running, Err(error.into()))));
         }
         current::enter(&self.core, lease.id);
-        let answer = &mut Poll::Pending;
-        span.in_scope(|| first_poll(own.place.as_mut(), job, cx, answer));
+        // What is taken out of it is dropped there: to look again for something to drop was 22 instructions.
+        let answer = &mut *ManuallyDrop::new(Poll::Pending);
+        span.in_scope(|| first_poll(own.place(), &handler.function, job, cx, answer));
         if let (Poll::Ready(Ok(Outcome::Done)), None) = (&*answer, &overrides) {
             current::leave();
             return Poll::Ready(Some(Ending::Done));
@@ -190,40 +185,18 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Brings what there is for this kind to the front. False: it has no handler.
-    fn is_at_hand(&mut self, kind: Kind) -> bool {
-        if let Some(at) = self.own.iter().position(|own| own.kind == kind) {
-            if at > 0 {
-                self.own.swap(0, at);
-            }
-            return true;
-        }
-        let Some(handler) = self.table.get(kind.index() as usize).and_then(Option::as_ref) else {
-            return false;
-        };
-        let timeout = handler.timeout.or(self.core.channel(self.channel).config().timeout);
-        let name = handler.name.clone();
-        let own = Own { kind, name, timeout, place: (handler.make_place)() };
-        if self.own.len() == OWN {
-            self.own.pop().into_iter().for_each(drop_quietly);
-        }
-        self.own.push(own);
-        let last = self.own.len() - 1;
-        self.own.swap(0, last);
-        true
-    }
-
     /// Polls the handler's future again.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let (Some(running), Some(own)) = (&mut self.running, self.own.first_mut()) else {
+        let (Some(running), Some(place)) = (&mut self.running, self.places.current()) else {
             return self.poll_loading(cx);
         };
         current::enter(&self.core, running.lease.id);
-        let polled = running.span.in_scope(|| catch(|| own.place.as_mut().poll(cx)));
-        match polled {
-            Ok(Poll::Ready(result)) => Poll::Ready(self.end(result)),
-            Err(panicked) => Poll::Ready(self.end(Err(panicked.into()))),
-            Ok(Poll::Pending) => self.wait(cx),
+        let mut answer = Poll::Pending;
+        let polled = running.span.in_scope(|| catch(|| place.poll(cx, &mut answer)));
+        match (polled, answer) {
+            (Ok(()), Poll::Ready(result)) => Poll::Ready(self.end(result)),
+            (Err(panicked), _) => Poll::Ready(self.end(Err(panicked.into()))),
+            (Ok(()), Poll::Pending) => self.wait(cx),
         }
     }
 
@@ -251,9 +224,9 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn drop_future(&mut self) {
-        if let (Some(running), Some(own)) = (&self.running, self.own.first_mut()) {
+        if let (Some(running), Some(place)) = (&self.running, self.places.current()) {
             current::enter(&self.core, running.lease.id);
-            running.span.in_scope(|| clear(own.place.as_mut()));
+            running.span.in_scope(|| clear(place));
         }
     }
 
@@ -316,13 +289,19 @@ impl<R: Runtime> Worker<R> {
         false
     }
 
+    #[inline]
     fn refresh_table(&mut self) {
         let version = self.handlers.version();
         if self.version != Some(version) {
-            self.own.drain(..).for_each(drop_quietly);
-            drop_snapshot(std::mem::replace(&mut self.table, self.handlers.snapshot()));
-            self.version = Some(version);
+            self.replace_table(version);
         }
+    }
+
+    #[cold]
+    fn replace_table(&mut self, version: u64) {
+        self.places.forget_kinds();
+        drop_snapshot(std::mem::replace(&mut self.table, self.handlers.snapshot()));
+        self.version = Some(version);
     }
 }
 
@@ -330,13 +309,14 @@ impl<R: Runtime> Worker<R> {
 /// what would be moved between several, is a good part of what an empty job costs.
 fn first_poll<P>(
     mut place: Pin<&mut P>,
+    handler: &dyn Any,
     job: &mut Option<Job>,
     cx: &mut Context<'_>,
     answer: &mut Poll<HandlerResult>,
 ) where
     P: Place + ?Sized,
 {
-    if let Err(panicked) = catch(|| place.as_mut().start(job, cx, answer)) {
+    if let Err(panicked) = catch(|| place.as_mut().start(handler, job, cx, answer)) {
         // If it has answered, what panicked is the drop of its future.
         if answer.is_pending() {
             clear(place);
@@ -390,7 +370,6 @@ impl<R: Runtime> Drop for Worker<R> {
         if self.loading.is_some() {
             self.batch.let_go();
         }
-        self.own.drain(..).for_each(drop_quietly);
         drop_snapshot(std::mem::take(&mut self.table));
         self.core.channel(self.channel).leave(&self.core, &self.seat, &mut self.batch);
     }

@@ -251,6 +251,7 @@ matrix! {
         the_last_handler_counts,
         a_running_job_keeps_its_handler,
         what_was_particular_to_a_handler_goes_with_it,
+        handlers_of_one_type_keep_their_timeouts,
         a_handler_may_come_after_the_push,
         a_kind_belongs_to_the_nearest_named_queue,
         the_default_queue_can_be_configured_by_name,

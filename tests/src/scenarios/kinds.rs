@@ -98,6 +98,39 @@ pub async fn what_was_particular_to_a_handler_goes_with_it(rt: impl TestRuntime)
     Ok(())
 }
 
+/// Kinds whose handlers are of one type have their own timeouts.
+pub async fn handlers_of_one_type_keep_their_timeouts(rt: impl TestRuntime) -> TestResult {
+    let (never, gate, started) = (Gate::new(), Gate::new(), Log::new());
+    let waits = |gate: &Gate| {
+        let (gate, started) = (gate.clone(), started.clone());
+        handler(move |job: Job| {
+            started.add(job.id);
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                Ok(())
+            }
+        })
+    };
+    let queue = rt.build(rt.builder().workers(1).retry(RetryPolicy::fixed(0, Duration::ZERO)));
+    queue.kind("short").timeout(Duration::from_millis(1)).register(waits(&never))?;
+    queue.kind("long").register(waits(&gate))?;
+    rt.start(&queue);
+    let mut events = queue.subscribe(16);
+    let mut ids = Vec::new();
+    for kind in ["short", "long", "short"] {
+        ids.push(queue.push(kind, &()).await?);
+    }
+    assert_ne!(end_of(&mut events, ids[0]).await, End::Done);
+    started.wait_for(2).await;
+    rt.sleep(Duration::from_millis(5)).await;
+    gate.open();
+    assert_eq!(end_of(&mut events, ids[1]).await, End::Done);
+    assert_ne!(end_of(&mut events, ids[2]).await, End::Done);
+    assert_eq!(started.entries(), ids);
+    Ok(())
+}
+
 /// A job may be pushed before its kind has a handler; what counts is who is there when it runs.
 pub async fn a_handler_may_come_after_the_push(rt: impl TestRuntime) -> TestResult {
     let log = Log::new();
