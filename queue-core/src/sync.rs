@@ -20,7 +20,7 @@ pub(crate) use {
     crossbeam_queue::ArrayQueue,
     event_listener::Event as Notify,
     parking_lot::{Mutex, MutexGuard, RwLock},
-    std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+    std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     std::thread::{self, ThreadId},
     std::thread_local,
 };

@@ -123,7 +123,7 @@ impl Channel {
             kept: 0,
             writing: Writing::default(),
         };
-        let inbox = CachePadded::new(Inbox::new(&notes(&state)));
+        let inbox = CachePadded::new(Inbox::new(&notes(&config, &state)));
         Self { index, config, state: CachePadded::new(Mutex::new(state)), inbox }
     }
 
@@ -250,7 +250,7 @@ impl Channel {
             if !self.wants_work(state) {
                 self.inbox.unwant();
             }
-            self.inbox.note(&notes(state));
+            self.inbox.note(&notes(&self.config, state));
             self.hand_over(core, state, &mut effects);
             result
         };
@@ -282,7 +282,7 @@ impl Channel {
         self.inbox.collect(letters, &mut state.store);
         let result = change(state, &mut letters.ids, effects);
         self.inbox.set_wanted(self.wants_work(state));
-        self.inbox.note(&notes(state));
+        self.inbox.note(&notes(&self.config, state));
         self.hand_over(core, state, effects);
         result
     }
@@ -363,13 +363,14 @@ impl Channel {
 }
 
 /// What the inbox has to know.
-fn notes(state: &ChannelState) -> Notes {
+fn notes(config: &ChannelConfig, state: &ChannelState) -> Notes {
     let is_open = state.phase == Phase::Open && state.waiters.is_empty();
-    let waiting = is_open.then(|| {
+    let room = is_open.then(|| {
         let (waiting, reserved) = (waiting(state), state.waiters.reserved());
-        (waiting.0 + reserved.0, waiting.1 + reserved.1)
+        let room = config.capacity.saturating_sub(waiting.0 + reserved.0);
+        (room, config.capacity_bytes.saturating_sub(waiting.1 + reserved.1))
     });
-    Notes { waiting, ahead: state.seats.lanes_ahead() }
+    Notes { room, ahead: state.seats.lanes_ahead() }
 }
 
 /// Jobs and bytes that wait, and those that might have to wait again.

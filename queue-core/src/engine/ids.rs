@@ -28,17 +28,17 @@ impl Numbers {
     }
 }
 
-/// The numbers that a channel has taken and not used.
+/// The numbers that a channel has taken and not used: from the next one to the end of its page. At the beginning of a page
+/// there are none.
 #[derive(Default)]
 pub(super) struct Ids {
     next: u64,
-    end: u64,
 }
 
 impl Ids {
     #[inline]
     pub(super) fn next(&mut self, numbers: &Numbers) -> JobId {
-        if self.next == self.end {
+        if self.next.is_multiple_of(INDEX_PAGE) {
             self.take_block(numbers);
         }
         let id = JobId::new(self.next);
@@ -48,8 +48,7 @@ impl Ids {
 
     #[cold]
     fn take_block(&mut self, numbers: &Numbers) {
-        let first = numbers.next.fetch_add(INDEX_PAGE, Ordering::Relaxed);
-        (self.next, self.end) = (first.max(1), first + INDEX_PAGE);
+        self.next = numbers.next.fetch_add(INDEX_PAGE, Ordering::Relaxed).max(1);
     }
 }
 

@@ -13,23 +13,24 @@ use super::pile::Pile;
 use super::push::Submission;
 use crate::job::JobId;
 use crate::store::Store;
-use crate::sync::{AtomicBool, AtomicU16, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
 
+/// All of it is one cache line, which goes to and fro between who pushes and who works.
 pub(super) struct Inbox {
     letters: Mutex<Letters>,
     /// An idle worker wants to be woken. Set only under the inbox's lock and while it is empty, so that no push misses it.
     is_wanted: AtomicBool,
-    /// Jobs and bytes that wait in the channel, so that the bounds hold; the largest number when no push may come in here.
-    waiting: AtomicUsize,
-    waiting_bytes: AtomicUsize,
     /// Jobs of these priorities were claimed ahead, a bit for each: one of another priority may have to go before them.
     ahead: AtomicU16,
+    /// How many more jobs and bytes may wait than do in the channel, so that the bounds hold; none when no push may come in
+    /// here.
+    room: AtomicU32,
+    room_bytes: AtomicUsize,
 }
 
 #[derive(Default)]
 pub(super) struct Letters {
     pile: Pile,
-    bytes: usize,
     /// For what comes in here, and past here under both locks.
     pub(super) ids: Ids,
 }
@@ -37,12 +38,12 @@ pub(super) struct Letters {
 /// So many jobs may lie here: then a push collects them itself, which bounds what a worker has to do at once, and keeps
 /// the memory from growing twice. With 256, pushes and a worker could keep each other from the channel's lock: a push held it
 /// for so long that the worker went to sleep, and came back when the next one held it.
-const ROOM: usize = 1024;
+const ROOM: u32 = 1024;
 
 /// What a channel's inbox has to know of the channel.
 pub(super) struct Notes {
-    /// `None` when every push has to look at the channel itself.
-    pub(super) waiting: Option<(usize, usize)>,
+    /// How many more jobs and bytes may wait; `None` when every push has to look at the channel itself.
+    pub(super) room: Option<(usize, usize)>,
     pub(super) ahead: u16,
 }
 
@@ -51,37 +52,31 @@ impl Inbox {
         let this = Self {
             letters: Mutex::new(Letters::default()),
             is_wanted: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
-            waiting_bytes: AtomicUsize::new(0),
             ahead: AtomicU16::new(0),
+            room: AtomicU32::new(0),
+            room_bytes: AtomicUsize::new(0),
         };
         this.note(notes);
         this
     }
 
     /// Leaves a job here, if it is a common one and nobody has to be asked or woken for it.
-    pub(super) fn post(
-        &self,
-        job: &mut Submission,
-        (capacity, capacity_bytes): (usize, usize),
-        numbers: &Numbers,
-    ) -> Option<JobId> {
+    pub(super) fn post(&self, job: &mut Submission, numbers: &Numbers) -> Option<JobId> {
         if self.is_wanted.load(Ordering::Relaxed) {
             // Probably: the channel's lock is next, under which it is certain.
             return None;
         }
         let mut letters = self.letters.lock();
-        let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(letters.pile.len());
-        let bytes = self.waiting_bytes.load(Ordering::Relaxed).saturating_add(letters.bytes);
+        let bytes = letters.pile.bytes().checked_add(u32::try_from(job.payload.len()).ok()?)?;
         let ahead = self.ahead.load(Ordering::Relaxed);
-        let fits = waiting < capacity && bytes.saturating_add(job.payload.len()) <= capacity_bytes;
+        let fits = letters.pile.len() < self.room.load(Ordering::Relaxed).min(ROOM)
+            && bytes as usize <= self.room_bytes.load(Ordering::Relaxed);
         let is_next = ahead == 0 || ahead == 1 << job.options.priority.level();
-        if !fits || !is_next || letters.pile.len() == ROOM || self.is_wanted.load(Ordering::Relaxed) {
+        if !fits || !is_next || self.is_wanted.load(Ordering::Relaxed) {
             return None;
         }
         let id = letters.ids.next(numbers);
-        letters.bytes += job.payload.len();
-        letters.pile.add(id, job.kind, job.options.priority, &mut job.payload);
+        letters.pile.add(id, job.kind, job.options.priority, &mut job.payload, bytes);
         Some(id)
     }
 
@@ -94,7 +89,7 @@ impl Inbox {
         if letters.pile.is_empty() {
             return;
         }
-        self.add(letters.pile.len(), std::mem::take(&mut letters.bytes));
+        self.fill(&letters.pile);
         letters.pile.empty_into(store);
     }
 
@@ -107,8 +102,7 @@ impl Inbox {
                 return;
             }
             std::mem::swap(&mut letters.pile, spare);
-            let bytes = std::mem::take(&mut letters.bytes);
-            self.add(spare.len(), bytes);
+            self.fill(spare);
         }
         spare.empty_into(store);
     }
@@ -141,19 +135,17 @@ impl Inbox {
 
     /// Notes how things stand. The caller holds the channel's lock.
     pub(super) fn note(&self, notes: &Notes) {
-        let (waiting, bytes) = notes.waiting.unwrap_or((usize::MAX, usize::MAX));
-        self.waiting.store(waiting, Ordering::Relaxed);
-        self.waiting_bytes.store(bytes, Ordering::Relaxed);
+        let (room, bytes) = notes.room.unwrap_or((0, 0));
+        self.room.store(u32::try_from(room).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.room_bytes.store(bytes, Ordering::Relaxed);
         self.ahead.store(notes.ahead, Ordering::Relaxed);
     }
 
-    /// What was collected still waits. The caller holds both locks.
-    fn add(&self, jobs: usize, bytes: usize) {
-        let add = |to: &AtomicUsize, more| {
-            to.store(to.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
-        };
-        add(&self.waiting, jobs);
-        add(&self.waiting_bytes, bytes);
+    /// What was collected takes up room in the channel. The caller holds both locks.
+    fn fill(&self, pile: &Pile) {
+        let (room, bytes) = (self.room.load(Ordering::Relaxed), self.room_bytes.load(Ordering::Relaxed));
+        self.room.store(room.saturating_sub(pile.len()), Ordering::Relaxed);
+        self.room_bytes.store(bytes.saturating_sub(pile.bytes() as usize), Ordering::Relaxed);
     }
 }
 
@@ -186,14 +178,14 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "nothing here depends on the time")]
         fn new() -> Arc<Self> {
             let store = Store::new("queue".into(), Instant::now(), DeadLimits { jobs: 1, bytes: 1 });
-            let inbox = Inbox::new(&Notes { waiting: Some((0, 0)), ahead: 0 });
+            let inbox = Inbox::new(&Notes { room: Some((10, 10)), ahead: 0 });
             Arc::new(Self { state: Mutex::new(State { store, is_idle: false, wakes: 0 }), inbox })
         }
 
         fn push(&self, id: u64) {
             let options = JobOptions::default();
             let mut job = Submission { kind: Kind::from_index(0), payload: Payload::empty(), options };
-            if self.inbox.post(&mut job, (10, 10), &Numbers::new()).is_some() {
+            if self.inbox.post(&mut job, &Numbers::new()).is_some() {
                 return;
             }
             let state = &mut *self.state.lock();
@@ -238,5 +230,15 @@ mod tests {
             let claimed = claimed + if wakes > 0 { channel.turn() } else { 0 };
             assert_eq!(claimed, 1, "the worker sleeps and the job waits");
         });
+    }
+}
+
+#[cfg(all(test, not(any(queue_loom, queue_shuttle))))]
+mod size {
+    use super::*;
+
+    #[test]
+    fn an_inbox_is_one_cache_line() {
+        assert_eq!(size_of::<Inbox>(), 64);
     }
 }

@@ -9,7 +9,9 @@ use crate::store::Store;
 #[derive(Default)]
 pub(super) struct Pile {
     letters: Vec<Letter>,
-    len: usize,
+    /// There are few, and small ones.
+    len: u32,
+    bytes: u32,
 }
 
 struct Letter {
@@ -20,35 +22,51 @@ struct Letter {
 }
 
 impl Pile {
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> u32 {
         self.len
+    }
+
+    /// Of their payloads.
+    pub(super) fn bytes(&self) -> u32 {
+        self.bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(super) fn add(&mut self, id: JobId, kind: Kind, priority: Priority, payload: &mut Payload) {
-        if self.len == self.letters.len() {
+    /// Adds a job, after which there are so many bytes.
+    pub(super) fn add(
+        &mut self,
+        id: JobId,
+        kind: Kind,
+        priority: Priority,
+        payload: &mut Payload,
+        bytes: u32,
+    ) {
+        let place = self.len as usize;
+        if place == self.letters.len() {
             self.letters.push(Letter { id, kind, priority, payload: Payload::empty() });
         }
-        let letter = &mut self.letters[self.len];
+        let letter = &mut self.letters[place];
         (letter.id, letter.kind, letter.priority) = (id, kind, priority);
         letter.payload.take_from(payload);
         self.len += 1;
+        self.bytes = bytes;
     }
 
     pub(super) fn empty_into(&mut self, store: &mut Store) {
-        for letter in &mut self.letters[..self.len] {
+        let len = self.len as usize;
+        for letter in &mut self.letters[..len] {
             store.push_plain(letter.id, letter.kind, letter.priority, &mut letter.payload);
         }
         // A burst is over: give its memory back.
-        let enough = KEPT.max(self.len.saturating_mul(4));
+        let enough = KEPT.max(len.saturating_mul(4));
         if self.letters.len() > enough {
             self.letters.truncate(enough);
             self.letters.shrink_to_fit();
         }
-        self.len = 0;
+        (self.len, self.bytes) = (0, 0);
     }
 }
 
@@ -64,7 +82,8 @@ mod tests {
     fn fill(pile: &mut Pile, ids: std::ops::Range<u64>) {
         for id in ids {
             let mut payload = Payload::from(vec![b'x'; 50 + usize::try_from(id % 10).unwrap()]);
-            pile.add(JobId::new(id), Kind::from_index(3), Priority::LOW, &mut payload);
+            let bytes = pile.bytes() + u32::try_from(payload.len()).unwrap();
+            pile.add(JobId::new(id), Kind::from_index(3), Priority::LOW, &mut payload, bytes);
         }
     }
 
@@ -76,7 +95,7 @@ mod tests {
             [(1, 1001, false), (1001, 1501, false), (1501, 1511, true), (1511, 1521, true)]
         {
             fill(&mut pile, first..end);
-            assert_eq!(pile.len() as u64, end - first);
+            assert_eq!(u64::from(pile.len()), end - first);
             pile.empty_into(&mut store);
             assert!(pile.is_empty());
             let places = pile.letters.capacity();

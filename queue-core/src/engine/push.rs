@@ -160,7 +160,7 @@ impl Channel {
         if !job.is_plain() || core.events.any() || core.is_durable() {
             return None;
         }
-        self.inbox.post(job, (self.config.capacity, self.config.capacity_bytes), &core.numbers)
+        self.inbox.post(job, &core.numbers)
     }
 
     fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {

@@ -4,7 +4,7 @@
 pub(crate) use {
     crossbeam_queue::ArrayQueue,
     event_listener::Event as Notify,
-    loom::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+    loom::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     std::thread::{self, ThreadId},
     std::thread_local,
 };
@@ -12,7 +12,7 @@ pub(crate) use {
 #[cfg(queue_shuttle)]
 pub(crate) use {
     self::steps::{ArrayQueue, AtomicWaker, Notify},
-    shuttle::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+    shuttle::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     shuttle::thread::{self, ThreadId},
     shuttle::thread_local,
 };
