@@ -212,6 +212,12 @@ impl Serialize for Name {
 #[derive(Clone, Debug)]
 pub struct NewJob {
     pub(crate) kind: Name,
+    pub(crate) content: Content,
+}
+
+/// What a job that is not in a queue is, but for its kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
     pub(crate) payload: Payload,
     pub(crate) options: JobOptions,
 }
@@ -240,7 +246,23 @@ impl Overrides {
     }
 }
 
+impl Content {
+    pub(crate) fn new(payload: Payload) -> Self {
+        Self { payload, options: JobOptions::default() }
+    }
+
+    pub(crate) fn take(&mut self) -> Self {
+        let payload = std::mem::replace(&mut self.payload, Payload::empty());
+        Self { payload, options: std::mem::take(&mut self.options) }
+    }
+}
+
 impl JobOptions {
+    /// Whether the job is ready at once and brings nothing of its own.
+    pub(crate) fn are_plain(&self) -> bool {
+        self.delay.is_none() && self.overrides.is_none()
+    }
+
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
         self.overrides.get_or_insert_default()
     }
@@ -268,7 +290,7 @@ impl NewJob {
     {
         let kind = kind.into();
         match Payload::json(value) {
-            Ok(payload) => Ok(Self { kind, payload, options: JobOptions::default() }),
+            Ok(payload) => Ok(Self { kind, content: Content::new(payload) }),
             Err(source) => Err(EncodeError { kind, source }),
         }
     }
@@ -276,41 +298,41 @@ impl NewJob {
     /// A job whose payload is these bytes, as they are. [`Job::deserialize`] reads them as JSON;
     /// [`Job::raw_payload`] gives them back untouched.
     pub fn raw(kind: impl Into<Name>, payload: impl Into<Payload>) -> Self {
-        Self { kind: kind.into(), payload: payload.into(), options: JobOptions::default() }
+        Self { kind: kind.into(), content: Content::new(payload.into()) }
     }
 
     /// The named queue to run in, instead of the one its kind belongs to.
     #[must_use]
     pub fn queue(mut self, name: impl Into<Name>) -> Self {
-        self.options.overrides().queue = Some(name.into());
+        self.content.options.overrides().queue = Some(name.into());
         self
     }
 
     /// Run no earlier than this long after the push was accepted.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
-        self.options.delay = Some(delay);
+        self.content.options.delay = Some(delay);
         self
     }
 
     /// How urgent this job is.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.options.priority = priority;
+        self.content.options.priority = priority;
         self
     }
 
     /// The retry policy of this job alone.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.options.overrides().retry = Some(policy);
+        self.content.options.overrides().retry = Some(policy);
         self
     }
 
     /// How long one attempt of this job may take.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.overrides().timeout = Some(timeout);
+        self.content.options.overrides().timeout = Some(timeout);
         self
     }
 
@@ -323,7 +345,7 @@ impl NewJob {
     /// The payload.
     #[must_use]
     pub fn payload(&self) -> &Payload {
-        &self.payload
+        &self.content.payload
     }
 }
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::current;
 use crate::engine::{Accepted, Core, Refusal, Submission, Ticket};
-use crate::job::{EncodeError, JobId, JobOptions, Name, NewJob, Priority};
+use crate::job::{Content, EncodeError, JobId, Name, NewJob, Priority};
 use crate::journal::StoreError;
 use crate::payload::Payload;
+use crate::registry::Kind;
 use crate::retry::RetryPolicy;
 
 /// A job about to be pushed; made by [`Handle::push`](crate::Handle::push). Set its options, then await it.
@@ -20,10 +21,11 @@ use crate::retry::RetryPolicy;
 #[must_use = "a push does nothing until it is awaited"]
 pub struct Push<'a> {
     core: &'a Arc<Core>,
-    kind: KindName<'a>,
+    name: KindName<'a>,
+    kind: Kind,
     /// `None`: the named queue that was asked for does not exist.
     channel: Option<usize>,
-    job: Submission,
+    content: Content,
     /// There is no payload.
     broken: Option<serde_json::Error>,
 }
@@ -33,55 +35,54 @@ impl<'a> Push<'a> {
     #[inline]
     pub(crate) fn new(
         core: &'a Arc<Core>,
-        kind: &'a str,
+        name: &'a str,
         payload: Result<Payload, serde_json::Error>,
     ) -> Self {
-        let (number, channel) = core.find_kind(kind);
+        let (kind, channel) = core.find_kind(name);
         let (payload, broken) = match payload {
             Ok(payload) => (payload, None),
             Err(error) => (Payload::empty(), Some(error)),
         };
-        let job = Submission { kind: number, payload, options: JobOptions::default() };
-        Self { core, kind: KindName::Lent(kind), channel: Some(channel), job, broken }
+        let content = Content::new(payload);
+        Self { core, name: KindName::Lent(name), kind, channel: Some(channel), content, broken }
     }
 
     pub(crate) fn of(core: &'a Arc<Core>, job: NewJob) -> Self {
-        let NewJob { kind, payload, options } = job;
-        let (number, home) = core.find_kind(&kind);
-        let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
-        let kind = KindName::Own(kind);
-        Self { core, kind, channel, job: Submission { kind: number, payload, options }, broken: None }
+        let NewJob { kind: name, content } = job;
+        let (kind, home) = core.find_kind(&name);
+        let channel = content.options.queue().map_or(Some(home), |name| core.index_of(name));
+        Self { core, name: KindName::Own(name), kind, channel, content, broken: None }
     }
 
     /// The named queue to run in, instead of the one its kind belongs to.
     pub fn queue(mut self, name: impl Into<Name>) -> Self {
         let name = name.into();
         self.channel = self.core.index_of(&name);
-        self.job.options.overrides().queue = Some(name);
+        self.content.options.overrides().queue = Some(name);
         self
     }
 
     /// Run no earlier than this long after the push was accepted.
     pub fn delay(mut self, delay: Duration) -> Self {
-        self.job.options.delay = Some(delay);
+        self.content.options.delay = Some(delay);
         self
     }
 
     /// How urgent this job is.
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.job.options.priority = priority;
+        self.content.options.priority = priority;
         self
     }
 
     /// The retry policy of this job alone.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.job.options.overrides().retry = Some(policy);
+        self.content.options.overrides().retry = Some(policy);
         self
     }
 
     /// How long one attempt of this job may take.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.job.options.overrides().timeout = Some(timeout);
+        self.content.options.overrides().timeout = Some(timeout);
         self
     }
 
@@ -93,7 +94,7 @@ impl<'a> Push<'a> {
     /// [`PushError`], with the job given back.
     pub fn try_push(mut self) -> Result<JobId, PushError> {
         let channel = self.valid_channel()?;
-        match self.core.channel(channel).try_push(self.core, &self.kind, &mut self.job) {
+        match self.core.channel(channel).try_push(self.core, self.submission()) {
             Ok(accepted) => self.core.wait_for(accepted).map_err(|error| self.unwritten(error)),
             Err(refusal) => Err(self.refused(refusal)),
         }
@@ -110,12 +111,12 @@ impl<'a> Push<'a> {
 
     fn check(&mut self) -> Result<usize, PushError> {
         if let Some(source) = self.broken.take() {
-            return Err(PushError::Encode(EncodeError { kind: self.kind.to_name(), source }));
+            return Err(PushError::Encode(EncodeError { kind: self.name.to_name(), source }));
         }
         let Some(channel) = self.channel else {
             return Err(PushError::UnknownQueue(Box::new(self.take_job())));
         };
-        if self.core.is_durable() && !self.job.options.is_storable() {
+        if self.core.is_durable() && !self.content.options.is_storable() {
             return Err(PushError::NotStorable(Box::new(self.take_job())));
         }
         Ok(channel)
@@ -135,7 +136,11 @@ impl<'a> Push<'a> {
     }
 
     fn take_job(&mut self) -> NewJob {
-        self.job.take(self.kind.to_name())
+        NewJob { kind: self.name.to_name(), content: self.content.take() }
+    }
+
+    fn submission(&mut self) -> Submission<'_> {
+        Submission { kind: self.kind, name: &self.name, content: &mut self.content }
     }
 }
 
@@ -194,9 +199,9 @@ impl Future for PushFuture<'_> {
         if accepted.is_none() {
             let channel = push.core.channel(push.valid_channel()?);
             let polled = if ticket.is_none() && current::job_of(push.core).is_some() {
-                Poll::Ready(channel.try_push(push.core, &push.kind, &mut push.job))
+                Poll::Ready(channel.try_push(push.core, push.submission()))
             } else {
-                channel.poll_push(push.core, &push.kind, &mut push.job, ticket, cx.waker())
+                channel.poll_push(push.core, push.submission(), ticket, cx.waker())
             };
             match polled {
                 Poll::Ready(Ok(Accepted::Now(id))) => return Poll::Ready(Ok(id)),
@@ -294,13 +299,13 @@ impl fmt::Display for PushError {
                 f,
                 "job {:?} was not accepted: its payload of {} bytes is larger than `capacity_bytes`",
                 job.kind,
-                job.payload.len()
+                job.payload().len()
             ),
             Self::UnknownQueue(job) => write!(
                 f,
                 "job {:?} was not accepted: there is no queue named {:?}; add it with `builder.queue(..)`",
                 job.kind,
-                job.options.queue().map_or("", Name::as_str)
+                job.content.options.queue().map_or("", Name::as_str)
             ),
             Self::NotStorable(job) => write!(
                 f,

@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::current;
-use crate::engine::{Accepted, BatchItem, Core, Refusal, Submission, Ticket};
+use crate::engine::{Accepted, Core, Refusal, Run, Submission, Submissions, Ticket};
 use crate::job::{JobId, Name, NewJob};
 use crate::journal::{StoreError, block_on};
 use crate::registry::Kind;
@@ -17,8 +18,8 @@ use crate::registry::Kind;
 #[must_use = "a push does nothing until it is awaited"]
 pub struct PushMany<'a> {
     core: &'a Arc<Core>,
-    /// In the order of the groups, and in the order they came within each.
-    jobs: Vec<BatchJob>,
+    /// Its runs are in the order of the groups, and in the order they came within each.
+    all: Submissions,
     groups: Vec<Group>,
     /// What is wrong, and with the job at which place.
     refused: Option<(usize, Refused)>,
@@ -32,22 +33,13 @@ pub struct PushMany<'a> {
 #[derive(Debug)]
 struct Group {
     channel: usize,
-    /// The first of its jobs that is not accepted.
-    next: usize,
-    end: usize,
+    /// Those with jobs that are not accepted.
+    runs: Range<usize>,
+    /// How many these are.
+    left: usize,
     /// Payload bytes of all of them.
     bytes: usize,
     ticket: Option<Ticket>,
-}
-
-#[derive(Debug)]
-struct BatchJob {
-    /// Its place in the order they came.
-    place: usize,
-    kind: Name,
-    channel: usize,
-    job: Submission,
-    accepted: Option<Accepted>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,50 +50,17 @@ enum Refused {
     Store(StoreError),
 }
 
-impl BatchJob {
-    fn id(&self) -> Option<JobId> {
-        match self.accepted {
-            Some(Accepted::Now(id)) => Some(id),
-            Some(Accepted::Once(_)) | None => None,
-        }
-    }
-}
-
 impl<'a> PushMany<'a> {
     pub(crate) fn new(core: &'a Arc<Core>, new: impl Iterator<Item = NewJob>) -> Self {
-        let mut refused = None;
-        let mut jobs: Vec<BatchJob> = Vec::with_capacity(new.size_hint().0);
-        let mut groups: Vec<Group> = Vec::new();
-        let mut last = (Kind::UNKNOWN, 0);
-        for (place, NewJob { kind, payload, options }) in new.enumerate() {
-            if jobs.last().is_none_or(|before| before.kind != kind) {
-                last = core.find_kind(&kind);
-            }
-            let (number, home) = last;
-            let channel = options.queue().map_or(Some(home), |name| core.index_of(name));
-            if channel.is_none() {
-                refused.get_or_insert((place, Refused::UnknownQueue));
-            }
-            let channel = channel.unwrap_or(home);
-            if payload.len() > core.channel(channel).config().capacity_bytes {
-                refused.get_or_insert((place, Refused::By(Refusal::TooLarge)));
-            }
-            if core.is_durable() && !options.is_storable() {
-                refused.get_or_insert((place, Refused::NotStorable));
-            }
-            join(&mut groups, channel, payload.len());
-            let job = Submission { kind: number, payload, options };
-            jobs.push(BatchJob { place, kind, channel, job, accepted: None });
-        }
-        // To sort what is sorted would allocate as much again.
-        if !groups.is_sorted_by(|one, next| one.channel < next.channel) {
-            jobs.sort_by_key(|job| job.channel);
-            groups.clear();
-            for job in &jobs {
-                join(&mut groups, job.channel, job.job.payload.len());
-            }
-        }
-        Self { core, jobs, groups, refused, is_pushed: false, written: 0 }
+        // What comes from a vector stays where it is.
+        let jobs: Vec<NewJob> = new.collect();
+        let (mut runs, refused) = find_runs(core, &jobs);
+        runs.sort_by_key(|run| run.channel);
+        let groups = find_groups(&runs);
+        let mut accepted = Vec::new();
+        accepted.resize_with(jobs.len(), || None);
+        let all = Submissions { jobs, accepted, runs };
+        Self { core, all, groups, refused, is_pushed: false, written: 0 }
     }
 
     /// Pushes what there is room for now, without awaiting. With a durable store it blocks the thread until the jobs are
@@ -122,9 +81,8 @@ impl<'a> PushMany<'a> {
             return;
         }
         for group in &mut self.groups {
-            let pushed = group.push(self.core, &mut self.jobs);
-            if let (Err(refusal), None) = (pushed, &self.refused) {
-                self.refused = Some((self.jobs[group.next].place, Refused::By(refusal)));
+            if let Err(refusal) = group.push(self.core, &mut self.all) {
+                self.refused.get_or_insert((group.next(&self.all), Refused::By(refusal)));
             }
         }
     }
@@ -140,10 +98,10 @@ impl<'a> PushMany<'a> {
         }
         let mut is_pending = false;
         for group in &mut self.groups {
-            match group.poll_push(self.core, &mut self.jobs, cx) {
+            match group.poll_push(self.core, &mut self.all, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(refusal)) => {
-                    self.refused = Some((self.jobs[group.next].place, Refused::By(refusal)));
+                    self.refused = Some((group.next(&self.all), Refused::By(refusal)));
                     return Poll::Ready(());
                 }
                 Poll::Pending => is_pending = true,
@@ -157,13 +115,13 @@ impl<'a> PushMany<'a> {
         if !self.core.is_durable() {
             return Poll::Ready(());
         }
-        for job in &mut self.jobs[self.written..] {
-            if let Some(Accepted::Once(receipt)) = &job.accepted {
+        for accepted in &mut self.all.accepted[self.written..] {
+            if let Some(Accepted::Once(receipt)) = accepted {
                 match ready!(receipt.poll(cx)) {
-                    Ok(id) => job.accepted = Some(Accepted::Now(id)),
+                    Ok(id) => *accepted = Some(Accepted::Now(id)),
                     Err(error) => {
-                        job.accepted = None;
-                        self.refused.get_or_insert((job.place, Refused::Store(error)));
+                        *accepted = None;
+                        self.refused.get_or_insert((self.written, Refused::Store(error)));
                     }
                 }
             }
@@ -179,28 +137,21 @@ impl<'a> PushMany<'a> {
         }
     }
 
-    fn ids(&mut self) -> Vec<JobId> {
-        if self.groups.len() > 1 {
-            self.jobs.sort_by_key(|job| job.place);
-        }
-        let mut ids = Vec::with_capacity(self.jobs.len());
-        ids.extend(self.jobs.iter().filter_map(BatchJob::id));
+    fn ids(&self) -> Vec<JobId> {
+        let mut ids = Vec::with_capacity(self.all.accepted.len());
+        ids.extend(self.all.accepted.iter().filter_map(|accepted| match accepted {
+            Some(Accepted::Now(id)) => Some(*id),
+            Some(Accepted::Once(_)) | None => None,
+        }));
         ids
     }
 
-    /// `culprit`: the place of the job that `reason` is about.
     fn fail(&mut self, culprit: usize, reason: Refused) -> PushManyError {
         let accepted = self.ids();
-        let mut refused = Vec::new();
-        let mut first = 0;
-        for item in self.jobs.iter_mut().filter(|item| item.accepted.is_none()) {
-            if item.place == culprit {
-                first = refused.len();
-            }
-            refused.push(item.job.take(item.kind.clone()));
-        }
-        self.jobs.clear();
-        PushManyError { accepted, refused, first, reason }
+        let Submissions { jobs, accepted: which, .. } = &mut self.all;
+        let jobs = jobs.drain(..).zip(which.drain(..));
+        let refused = jobs.filter_map(|(job, accepted)| accepted.is_none().then_some(job)).collect();
+        PushManyError { accepted, refused, culprit, reason }
     }
 }
 
@@ -225,55 +176,105 @@ impl Drop for PushMany<'_> {
     }
 }
 
-/// Counts the next job to the last group, or to one of its own.
-fn join(groups: &mut Vec<Group>, channel: usize, bytes: usize) {
-    match groups.last_mut() {
-        Some(group) if group.channel == channel => {
-            group.end += 1;
-            group.bytes = group.bytes.saturating_add(bytes);
+/// Where these jobs go, and what is wrong with the first one that can never be accepted.
+fn find_runs(core: &Core, jobs: &[NewJob]) -> (Vec<Run>, Option<(usize, Refused)>) {
+    let (mut runs, mut refused): (Vec<Run>, _) = (Vec::new(), None);
+    let mut last: Option<(&Name, Kind, usize)> = None;
+    for (place, NewJob { kind: name, content }) in jobs.iter().enumerate() {
+        let known = last.filter(|(last, ..)| *last == name);
+        let (_, kind, home) = known.unwrap_or_else(|| {
+            let (kind, home) = core.find_kind(name);
+            (name, kind, home)
+        });
+        last = Some((name, kind, home));
+        let channel = content.options.queue().map_or(Some(home), |queue| core.index_of(queue));
+        if channel.is_none() {
+            refused.get_or_insert((place, Refused::UnknownQueue));
         }
-        last => {
-            let next = last.map_or(0, |group| group.end);
-            groups.push(Group { channel, next, end: next + 1, bytes, ticket: None });
+        let (channel, bytes) = (channel.unwrap_or(home), content.payload.len());
+        if bytes > core.channel(channel).config().capacity_bytes {
+            refused.get_or_insert((place, Refused::By(Refusal::TooLarge)));
+        }
+        if core.is_durable() && !content.options.is_storable() {
+            refused.get_or_insert((place, Refused::NotStorable));
+        }
+        match runs.last_mut() {
+            Some(run) if run.kind == kind && run.channel == channel => {
+                run.jobs.end += 1;
+                run.bytes = run.bytes.saturating_add(bytes);
+            }
+            _ => runs.push(Run { channel, kind, jobs: place..place + 1, bytes }),
         }
     }
+    (runs, refused)
+}
+
+fn find_groups(runs: &[Run]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (place, run) in runs.iter().enumerate() {
+        match groups.last_mut() {
+            Some(group) if group.channel == run.channel => {
+                group.runs.end += 1;
+                group.left += run.jobs.len();
+                group.bytes = group.bytes.saturating_add(run.bytes);
+            }
+            _ => {
+                let (channel, left, bytes) = (run.channel, run.jobs.len(), run.bytes);
+                groups.push(Group { channel, runs: place..place + 1, left, bytes, ticket: None });
+            }
+        }
+    }
+    groups
 }
 
 impl Group {
+    /// The place of the first job that is not accepted. There is one.
+    fn next(&self, all: &Submissions) -> usize {
+        all.runs[self.runs.start].jobs.start
+    }
+
     /// Pushes as far as there is room.
-    fn push(&mut self, core: &Arc<Core>, jobs: &mut [BatchJob]) -> Result<(), Refusal> {
-        let rest = &mut jobs[self.next..self.end];
-        let items = rest.iter_mut().map(|BatchJob { kind, job, accepted, .. }| BatchItem {
-            name: kind,
-            job,
-            accepted,
-        });
-        let (pushed, answer) = core.channel(self.channel).push_batch(core, items, self.bytes);
-        self.next += pushed;
+    fn push(&mut self, core: &Core, all: &mut Submissions) -> Result<(), Refusal> {
+        let (channel, size) = (core.channel(self.channel), (self.left, self.bytes));
+        let (pushed, answer) = channel.push_batch(core, all, self.runs.clone(), size);
+        self.pass(pushed, all);
         answer
+    }
+
+    /// So many jobs more are accepted.
+    fn pass(&mut self, mut pushed: usize, all: &mut Submissions) {
+        self.left -= pushed;
+        while pushed > 0 {
+            let run = &mut all.runs[self.runs.start];
+            let passed = pushed.min(run.jobs.len());
+            run.jobs.start += passed;
+            self.runs.start += usize::from(run.jobs.is_empty());
+            pushed -= passed;
+        }
     }
 
     /// Pushes all of them, waiting for room in turn: with a ticket, the next job waits in line, and the others go on after
     /// it.
     fn poll_push(
         &mut self,
-        core: &Arc<Core>,
-        jobs: &mut [BatchJob],
+        core: &Core,
+        all: &mut Submissions,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Refusal>> {
-        while self.next < self.end {
+        while self.left > 0 {
             if self.ticket.is_none() {
-                match self.push(core, jobs) {
+                match self.push(core, all) {
                     Ok(()) => break,
                     Err(Refusal::Full) => {}
                     Err(refusal) => return Poll::Ready(Err(refusal)),
                 }
             }
-            let next = &mut jobs[self.next];
-            let channel = core.channel(self.channel);
-            let polled = channel.poll_push(core, &next.kind, &mut next.job, &mut self.ticket, cx.waker());
-            next.accepted = Some(ready!(polled)?);
-            self.next += 1;
+            let (next, kind) = (self.next(all), all.runs[self.runs.start].kind);
+            let NewJob { kind: name, content } = &mut all.jobs[next];
+            let job = Submission { kind, name, content };
+            let polled = core.channel(self.channel).poll_push(core, job, &mut self.ticket, cx.waker());
+            all.accepted[next] = Some(ready!(polled)?);
+            self.pass(1, all);
         }
         Poll::Ready(Ok(()))
     }
@@ -284,8 +285,8 @@ impl Group {
 pub struct PushManyError {
     accepted: Vec<JobId>,
     refused: Vec<NewJob>,
-    /// Which of the refused ones the reason is about.
-    first: usize,
+    /// The place of the job that the reason is about. If the reason names it, all were refused.
+    culprit: usize,
     reason: Refused,
 }
 
@@ -325,18 +326,18 @@ impl fmt::Display for PushManyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (refused, all) = (self.refused.len(), self.refused.len() + self.accepted.len());
         write!(f, "{refused} of {all} jobs were not accepted: ")?;
-        let job = self.refused.get(self.first);
+        let job = self.refused.get(self.culprit);
         match &self.reason {
             Refused::By(Refusal::Full) => {
                 f.write_str("the queue is full; await `push_many` or try again later")
             }
             Refused::By(Refusal::ShutDown) => f.write_str("the queue is shut down"),
             Refused::By(Refusal::TooLarge) => {
-                let bytes = job.map_or(0, |job| job.payload.len());
+                let bytes = job.map_or(0, |job| job.content.payload.len());
                 write!(f, "a payload of {bytes} bytes is larger than `capacity_bytes`")
             }
             Refused::UnknownQueue => {
-                let name = job.and_then(|job| job.options.queue()).map_or("", Name::as_str);
+                let name = job.and_then(|job| job.content.options.queue()).map_or("", Name::as_str);
                 write!(f, "there is no queue named {name:?}; add it with `builder.queue(..)`")
             }
             Refused::NotStorable => {

@@ -17,7 +17,7 @@ use super::channel::{Channel, ChannelState, Totals, name_of};
 use super::remote::give_back;
 use super::{Core, Durable, Effects};
 use crate::event::Event;
-use crate::job::{JobId, JobOptions, NewJob};
+use crate::job::{Content, JobId, JobOptions, NewJob};
 use crate::progress::Signal;
 use crate::shutdown::{HandedBack, ShutdownReport};
 use crate::store::Remains;
@@ -293,7 +293,7 @@ impl Channel {
         HandedBack {
             id: remains.id,
             attempts: remains.attempt,
-            job: NewJob { kind, payload: remains.payload, options },
+            job: NewJob { kind, content: Content { payload: remains.payload, options } },
         }
     }
 }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use super::channel::{Channel, ChannelState};
 use super::closing::Phase;
-use super::{Core, Effects};
+use super::{Core, Effects, Submission};
 use crate::event::Event;
-use crate::job::{JobId, Name};
+use crate::job::{Content, JobId, Name};
 use crate::journal::{
     Ack, Arrival, Change, Health, JobRecord, Journal, Loading, Receipt, Record, StoreError, StoreTime,
     StoredOptions, block_on, unanswered,
@@ -254,24 +254,19 @@ impl Channel {
     }
 
     /// Sends a job that was admitted to the journal. It waits in the store once it is written; its room is taken from now on.
-    pub(super) fn write(
-        &self,
-        core: &Core,
-        state: &mut ChannelState,
-        name: &str,
-        job: &super::Submission,
-    ) -> Accepted {
+    pub(super) fn write(&self, core: &Core, state: &mut ChannelState, job: &Submission<'_>) -> Accepted {
+        let Content { payload, options } = &*job.content;
         let id = core.numbers.one();
-        let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
+        let when = options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
         let (promise, receipt) = Receipt::new(|| Err(unanswered()));
-        let overrides = job.options.overrides.as_ref().filter(|overrides| overrides.outlive_push());
+        let overrides = options.overrides.as_ref().filter(|overrides| overrides.outlive_push());
         let record = JobRecord {
             id,
             queue: self.config.name.clone(),
-            kind: core.kind_name(job.kind).unwrap_or_else(|| Name::from(name)),
-            priority: job.options.priority,
+            kind: core.kind_name(job.kind).unwrap_or_else(|| Name::from(job.name)),
+            priority: options.priority,
             due: state.store.log.as_ref().and_then(|log| log.due(when)),
-            payload: job.payload.clone(),
+            payload: payload.clone(),
             options: overrides.map(|overrides| StoredOptions(overrides.clone())),
         };
         state.writing.add(record.payload.len());

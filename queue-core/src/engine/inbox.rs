@@ -10,8 +10,8 @@
 
 use super::ids::{Ids, Numbers};
 use super::pile::Pile;
-use super::push::Submission;
-use crate::job::JobId;
+use crate::job::{Content, JobId};
+use crate::registry::Kind;
 use crate::store::Store;
 use crate::sync::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering};
 
@@ -61,22 +61,23 @@ impl Inbox {
     }
 
     /// Leaves a job here, if it is a common one and nobody has to be asked or woken for it.
-    pub(super) fn post(&self, job: &mut Submission, numbers: &Numbers) -> Option<JobId> {
+    pub(super) fn post(&self, kind: Kind, content: &mut Content, numbers: &Numbers) -> Option<JobId> {
         if self.is_wanted.load(Ordering::Relaxed) {
             // Probably: the channel's lock is next, under which it is certain.
             return None;
         }
+        let Content { payload, options } = content;
         let mut letters = self.letters.lock();
-        let bytes = letters.pile.bytes().checked_add(u32::try_from(job.payload.len()).ok()?)?;
+        let bytes = letters.pile.bytes().checked_add(u32::try_from(payload.len()).ok()?)?;
         let ahead = self.ahead.load(Ordering::Relaxed);
         let fits = letters.pile.len() < self.room.load(Ordering::Relaxed).min(ROOM)
             && bytes as usize <= self.room_bytes.load(Ordering::Relaxed);
-        let is_next = ahead == 0 || ahead == 1 << job.options.priority.level();
+        let is_next = ahead == 0 || ahead == 1 << options.priority.level();
         if !fits || !is_next || self.is_wanted.load(Ordering::Relaxed) {
             return None;
         }
         let id = letters.ids.next(numbers);
-        letters.pile.add(id, job.kind, job.options.priority, &mut job.payload, bytes);
+        letters.pile.add(id, kind, options.priority, payload, bytes);
         Some(id)
     }
 
@@ -157,9 +158,7 @@ mod tests {
     use loom::thread;
 
     use super::*;
-    use crate::job::JobOptions;
     use crate::payload::Payload;
-    use crate::registry::Kind;
     use crate::store::DeadLimits;
 
     /// As much of a channel as matters here.
@@ -183,15 +182,16 @@ mod tests {
         }
 
         fn push(&self, id: u64) {
-            let options = JobOptions::default();
-            let mut job = Submission { kind: Kind::from_index(0), payload: Payload::empty(), options };
-            if self.inbox.post(&mut job, &Numbers::new()).is_some() {
+            let kind = Kind::from_index(0);
+            let mut content = Content::new(Payload::empty());
+            if self.inbox.post(kind, &mut content, &Numbers::new()).is_some() {
                 return;
             }
             let state = &mut *self.state.lock();
             let letters = &mut *self.inbox.lock();
             self.inbox.collect(letters, &mut state.store);
-            state.store.push_plain(JobId::new(id), job.kind, job.options.priority, &mut job.payload);
+            let Content { payload, options } = &mut content;
+            state.store.push_plain(JobId::new(id), kind, options.priority, payload);
             state.wakes += usize::from(std::mem::take(&mut state.is_idle));
             self.inbox.set_wanted(state.is_idle);
         }

@@ -45,7 +45,7 @@ use durable::Durable;
 pub(crate) use durable::{Accepted, Backing, PayloadReceipt};
 use effects::Effects;
 use ids::Numbers;
-pub(crate) use push::{BatchItem, Refusal, Submission};
+pub(crate) use push::{Refusal, Run, Submission, Submissions};
 pub(crate) use turn::{Batch, Ending, Seat, Turn};
 pub(crate) use waiters::Ticket;
 

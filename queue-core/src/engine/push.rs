@@ -1,5 +1,6 @@
 //! Taking jobs in.
 
+use std::ops::Range;
 use std::task::{Poll, Waker};
 
 use super::channel::{Channel, ChannelState};
@@ -8,42 +9,49 @@ use super::ids::Ids;
 use super::waiters::Ticket;
 use super::{Accepted, Core, Effects};
 use crate::event::Event;
-use crate::job::{JobId, JobOptions, Name, NewJob};
-use crate::payload::Payload;
+use crate::job::{Content, JobId, Name, NewJob};
 use crate::registry::Kind;
 use crate::store::{Entry, Extras, When};
 
-/// A job on its way in. It keeps its parts until it is accepted, so that a refusal loses nothing.
-#[derive(Debug)]
-pub(crate) struct Submission {
+/// A job on its way in. What is its own stays with the caller until it is accepted, so that a refusal loses nothing.
+pub(crate) struct Submission<'a> {
     pub(crate) kind: Kind,
-    pub(crate) payload: Payload,
-    pub(crate) options: JobOptions,
+    pub(crate) name: &'a str,
+    pub(crate) content: &'a mut Content,
 }
 
-impl Submission {
-    /// Whether it is ready at once and brings nothing of its own.
-    pub(super) fn is_plain(&self) -> bool {
-        self.kind != Kind::UNKNOWN && self.options.delay.is_none() && self.options.overrides.is_none()
-    }
-
+impl Submission<'_> {
     /// The job as a store keeps it, with all that it brings.
-    fn entry(&mut self, id: JobId, name: &str) -> Entry {
-        let payload = std::mem::replace(&mut self.payload, Payload::empty());
-        let mut entry = Entry::new(id, self.kind, self.options.priority, payload);
-        let overrides = self.options.overrides.take().filter(|overrides| overrides.outlive_push());
+    fn entry(self, id: JobId) -> Entry {
+        let Content { payload, options } = self.content.take();
+        let mut entry = Entry::new(id, self.kind, options.priority, payload);
+        let overrides = options.overrides.filter(|overrides| overrides.outlive_push());
         if self.kind == Kind::UNKNOWN || overrides.is_some() {
-            let name = (self.kind == Kind::UNKNOWN).then(|| Name::from(name));
+            let name = (self.kind == Kind::UNKNOWN).then(|| Name::from(self.name));
             entry.extras = Some(Box::new(Extras { name, overrides, history: Vec::new() }));
         }
         entry
     }
+}
 
-    /// The job as it came, with the name of its kind, to be given back.
-    pub(crate) fn take(&mut self, kind: Name) -> NewJob {
-        let payload = std::mem::replace(&mut self.payload, Payload::empty());
-        NewJob { kind, payload, options: std::mem::take(&mut self.options) }
-    }
+/// Many jobs on their way in.
+#[derive(Debug)]
+pub(crate) struct Submissions {
+    /// In the order they came. What is left of an accepted one is not to be read.
+    pub(crate) jobs: Vec<NewJob>,
+    pub(crate) accepted: Vec<Option<Accepted>>,
+    pub(crate) runs: Vec<Run>,
+}
+
+/// Jobs that came one after the other, and are of one kind and go to one named queue.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) channel: usize,
+    pub(crate) kind: Kind,
+    /// The places of those that are not accepted.
+    pub(crate) jobs: Range<usize>,
+    /// How many bytes are in their payloads.
+    pub(crate) bytes: usize,
 }
 
 /// Why a channel does not take a job.
@@ -56,47 +64,50 @@ pub(crate) enum Refusal {
     ShutDown,
 }
 
-/// One job of a batch.
-pub(crate) struct BatchItem<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) job: &'a mut Submission,
-    /// Set when the job is accepted.
-    pub(crate) accepted: &'a mut Option<Accepted>,
-}
-
 impl Channel {
     /// Accepts the job now, or not at all.
-    pub(crate) fn try_push(
-        &self,
-        core: &Core,
-        name: &str,
-        job: &mut Submission,
-    ) -> Result<Accepted, Refusal> {
-        if let Some(id) = self.post(core, job) {
-            return Ok(Accepted::Now(id));
+    // The front of it is inlined into the push, and the job stays where it is.
+    #[inline]
+    pub(crate) fn try_push(&self, core: &Core, job: Submission<'_>) -> Result<Accepted, Refusal> {
+        match self.post(core, job.kind, job.content) {
+            Some(id) => Ok(Accepted::Now(id)),
+            None => self.push_now(core, job),
         }
+    }
+
+    fn push_now(&self, core: &Core, job: Submission<'_>) -> Result<Accepted, Refusal> {
         self.with_inbox(core, |state, ids, effects| {
-            self.admit(state, job.payload.len())?;
-            Ok(self.accept(core, state, ids, name, job, effects))
+            self.admit(state, job.content.payload.len())?;
+            Ok(self.accept(core, state, ids, job, effects))
         })
     }
 
     /// Accepts the job now, or joins the line and has `waker` woken when it is this one's turn.
+    #[inline]
     pub(crate) fn poll_push(
         &self,
         core: &Core,
-        name: &str,
-        job: &mut Submission,
+        job: Submission<'_>,
         ticket: &mut Option<Ticket>,
         waker: &Waker,
     ) -> Poll<Result<Accepted, Refusal>> {
         if ticket.is_none()
-            && let Some(id) = self.post(core, job)
+            && let Some(id) = self.post(core, job.kind, job.content)
         {
             return Poll::Ready(Ok(Accepted::Now(id)));
         }
+        self.push_or_wait(core, job, ticket, waker)
+    }
+
+    fn push_or_wait(
+        &self,
+        core: &Core,
+        job: Submission<'_>,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+    ) -> Poll<Result<Accepted, Refusal>> {
         self.with_inbox(core, |state, ids, effects| {
-            let bytes = job.payload.len();
+            let bytes = job.content.payload.len();
             // Only who does not wait yet may find room: who waits is granted it in turn.
             let admission = match *ticket {
                 Some(waiting) if state.phase == Phase::Open && !state.waiters.redeem(waiting) => {
@@ -110,7 +121,7 @@ impl Channel {
                 return Poll::Pending;
             }
             *ticket = None;
-            Poll::Ready(admission.map(|()| self.accept(core, state, ids, name, job, effects)))
+            Poll::Ready(admission.map(|()| self.accept(core, state, ids, job, effects)))
         })
     }
 
@@ -122,32 +133,38 @@ impl Channel {
         });
     }
 
-    /// Accepts jobs in order as far as there is room, under one lock and with one wake decision. Says how many, and what
-    /// the first one that was not accepted was refused for. No more than `bytes` are in their payloads.
-    pub(crate) fn push_batch<'a>(
+    /// Accepts the jobs of some runs in order as far as there is room, under one lock and with one wake decision. Says how
+    /// many, and what the first one that was not accepted was refused for. There are `count` of them, with no more than
+    /// `bytes` in their payloads.
+    pub(crate) fn push_batch(
         &self,
         core: &Core,
-        jobs: impl ExactSizeIterator<Item = BatchItem<'a>>,
-        bytes: usize,
+        Submissions { jobs, accepted, runs }: &mut Submissions,
+        some: Range<usize>,
+        (count, bytes): (usize, usize),
     ) -> (usize, Result<(), Refusal>) {
         self.with_inbox(core, |state, ids, effects| {
             let (mut pushed, mut answer) = (0, Ok(()));
             let before = state.store.counts().ready;
             // If all of them fit, nobody is asked again for each.
-            let fit = !core.is_durable() && self.admit_all(state, jobs.len(), bytes);
-            for BatchItem { name, job, accepted } in jobs {
-                if !fit {
-                    answer = self.admit(state, job.payload.len());
-                    if answer.is_err() {
-                        break;
+            let fit = !core.is_durable() && self.admit_all(state, count, bytes);
+            'all: for run in &runs[some] {
+                let (jobs, accepted) = (&mut jobs[run.jobs.clone()], &mut accepted[run.jobs.clone()]);
+                for (NewJob { kind, content }, accepted) in jobs.iter_mut().zip(accepted) {
+                    if !fit {
+                        answer = self.admit(state, content.payload.len());
+                        if answer.is_err() {
+                            break 'all;
+                        }
                     }
+                    let job = Submission { kind: run.kind, name: kind, content };
+                    *accepted = Some(if core.is_durable() {
+                        self.write(core, state, &job)
+                    } else {
+                        Accepted::Now(self.insert(core, state, ids, job, effects))
+                    });
+                    pushed += 1;
                 }
-                *accepted = Some(if core.is_durable() {
-                    self.write(core, state, name, job)
-                } else {
-                    Accepted::Now(self.insert(core, state, ids, name, job, effects))
-                });
-                pushed += 1;
             }
             let added = state.store.counts().ready - before;
             self.wake_workers(state, added, effects);
@@ -156,11 +173,12 @@ impl Channel {
         })
     }
 
-    fn post(&self, core: &Core, job: &mut Submission) -> Option<JobId> {
-        if !job.is_plain() || core.events.any() || core.is_durable() {
+    #[inline]
+    fn post(&self, core: &Core, kind: Kind, content: &mut Content) -> Option<JobId> {
+        if !is_plain(kind, content) || core.events.any() || core.is_durable() {
             return None;
         }
-        self.inbox.post(job, &core.numbers)
+        self.inbox.post(kind, content, &core.numbers)
     }
 
     fn admit(&self, state: &ChannelState, bytes: usize) -> Result<(), Refusal> {
@@ -186,15 +204,14 @@ impl Channel {
         core: &Core,
         state: &mut ChannelState,
         ids: &mut Ids,
-        name: &str,
-        job: &mut Submission,
+        job: Submission<'_>,
         effects: &mut Effects,
     ) -> Accepted {
         if core.is_durable() {
-            return self.write(core, state, name, job);
+            return self.write(core, state, &job);
         }
-        let delayed = job.options.delay.is_some();
-        let id = self.insert(core, state, ids, name, job, effects);
+        let delayed = job.content.options.delay.is_some();
+        let id = self.insert(core, state, ids, job, effects);
         if delayed {
             self.publish(core, state, effects);
         }
@@ -207,18 +224,25 @@ impl Channel {
         core: &Core,
         state: &mut ChannelState,
         ids: &mut Ids,
-        name: &str,
-        job: &mut Submission,
+        job: Submission<'_>,
         effects: &mut Effects,
     ) -> JobId {
         let id = ids.next(&core.numbers);
-        if job.is_plain() {
-            state.store.push_plain(id, job.kind, job.options.priority, &mut job.payload);
+        let name = job.name;
+        if is_plain(job.kind, job.content) {
+            let Content { payload, options } = job.content;
+            state.store.push_plain(id, job.kind, options.priority, payload);
         } else {
-            let when = job.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
-            state.store.push(job.entry(id, name), when);
+            let delay = job.content.options.delay;
+            let when = delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
+            state.store.push(job.entry(id), when);
         }
         core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));
         id
     }
+}
+
+/// Whether it is ready at once and brings nothing of its own.
+fn is_plain(kind: Kind, content: &Content) -> bool {
+    kind != Kind::UNKNOWN && content.options.are_plain()
 }
