@@ -50,9 +50,11 @@ impl Entry {
         Self { id, payload, extras: None, attempt: 0, link: [NONE; 2], tag: Tag::new(kind, priority) }
     }
 
-    pub(crate) fn ready(id: JobId, kind: Kind, priority: Priority, payload: Payload) -> Self {
+    /// The last one of its lane.
+    pub(crate) fn ready(id: JobId, kind: Kind, priority: Priority, payload: Payload, previous: u32) -> Self {
         let mut entry = Self::new(id, kind, priority, payload);
         entry.set_state(State::Ready);
+        entry.set_neighbours(NONE, previous);
         entry
     }
 
@@ -108,6 +110,10 @@ impl Entry {
 
     pub(crate) fn set_next(&mut self, key: u32) {
         self.link[0] = key;
+    }
+
+    pub(crate) fn set_neighbours(&mut self, next: u32, previous: u32) {
+        self.link = [next, previous];
     }
 
     pub(crate) fn previous(&self) -> u32 {

@@ -57,16 +57,26 @@ impl Lanes {
     #[inline]
     pub(crate) fn push_back(&mut self, key: u32, entries: &mut Slab<Entry>) {
         let entry = &mut entries[key];
-        let lane = usize::from(entry.priority().level());
-        self.occupied |= 1 << lane;
-        let lane = &mut self.by_level[lane];
-        let tail = std::mem::replace(&mut lane.tail, key);
-        entry.set_next(NONE);
-        entry.set_previous(tail);
-        if tail == NONE {
-            lane.head = key;
-        } else {
-            entries[tail].set_next(key);
+        let priority = entry.priority();
+        entry.set_neighbours(NONE, self.tail(priority));
+        self.extend(priority, key, entries);
+    }
+
+    /// The last job of a lane.
+    #[inline]
+    pub(crate) fn tail(&self, priority: Priority) -> u32 {
+        self.by_level[usize::from(priority.level())].tail
+    }
+
+    /// Appends a job that knows its neighbours: nothing, and the last job so far.
+    #[inline]
+    pub(crate) fn extend(&mut self, priority: Priority, key: u32, entries: &mut Slab<Entry>) {
+        let number = usize::from(priority.level());
+        self.occupied |= 1 << number;
+        let lane = &mut self.by_level[number];
+        match std::mem::replace(&mut lane.tail, key) {
+            NONE => lane.head = key,
+            previous => entries[previous].set_next(key),
         }
     }
 
@@ -98,9 +108,17 @@ impl Lanes {
             return Some(key);
         }
         let key = lane.head;
-        self.unlink(key, chosen, entries);
-        entries[key].set_rank(self.next_rank);
+        let entry = &mut entries[key];
+        lane.head = entry.next();
+        entry.set_rank(self.next_rank);
         self.next_rank = self.next_rank.wrapping_add(1);
+        match lane.head {
+            NONE => {
+                lane.tail = NONE;
+                self.leave(chosen);
+            }
+            next => entries[next].set_previous(NONE),
+        }
         Some(key)
     }
 

@@ -84,6 +84,12 @@ impl<T: Record, const BITS: u32> Slab<T, BITS> {
         self.chunks.get((key >> BITS) as usize)?.get(key as usize % Self::CHUNK)
     }
 
+    /// The same, to be changed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut T> {
+        self.chunks.get_mut((key >> BITS) as usize)?.get_mut(key as usize % Self::CHUNK)
+    }
+
     pub(crate) fn remove(&mut self, key: u32) -> T {
         let record = std::mem::replace(&mut self[key], T::vacant());
         self.release(key);
