@@ -84,10 +84,16 @@ fn verdicts(text: &mut String, report: &Report, durable: bool) -> Result<(), Box
         machine.crates.join(", ")
     )?;
     text.push_str("\n## Targets\n\n```\n");
-    for verdict in report.targets.iter().filter(|verdict| is_durable(verdict.name) == durable) {
+    let verdicts = || report.targets.iter().filter(|verdict| is_durable(verdict.name) == durable);
+    for verdict in verdicts() {
         writeln!(text, "{}", verdict_line(verdict))?;
     }
     text.push_str("```\n");
+    let distances = verdicts().filter_map(|verdict| Some((verdict.name, verdict.distance()?)));
+    for (place, (name, distance)) in distances.enumerate() {
+        text.push_str(if place == 0 { "\nWhere the distance goes:\n\n" } else { "" });
+        writeln!(text, "- {name}: {distance}")?;
+    }
     Ok(())
 }
 

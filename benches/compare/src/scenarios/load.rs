@@ -1,5 +1,6 @@
 //! The burst of ours under circumstances: with much else pending, with options set, over many names.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use queue_core::{NewJob, QueueConfig, RetryPolicy};
@@ -187,9 +188,30 @@ pub(super) fn batches(settings: Settings) -> Scenario {
             Contender::new("push_job, 1 byte", move || one_by_one(false)),
             Contender::new("push_many, JSON", move || at_once(true)),
             Contender::new("push, JSON", move || one_by_one(true)),
+            Contender::new("as much into new memory", move || {
+                Ok(vec![per_job(floor(batches * BATCH), batches * BATCH)])
+            }),
         ],
         repetitions: settings.repetitions(11),
     }
+}
+
+/// What nobody who keeps so many jobs can do without: writes what the queue keeps of each, to memory that is new.
+fn floor(jobs: u64) -> Duration {
+    /// Of the size of a record, and as many together.
+    type Record = [u64; 11];
+    const CHUNK: usize = 256;
+    let mut chunks: Vec<Vec<Record>> = Vec::new();
+    let time = timed(|| {
+        for n in 0..jobs {
+            if chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+                chunks.push(Vec::with_capacity(CHUNK));
+            }
+            chunks.last_mut().expect("there is one").push(black_box([n; 11]));
+        }
+    });
+    drop(black_box(chunks));
+    time
 }
 
 /// A queue that knows the kind, and is not started.
