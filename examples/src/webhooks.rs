@@ -15,12 +15,13 @@
 //! | how a request is sent on one runtime | [`post`] |
 //! | how the queue is started on one runtime | [`runtime`] |
 //! | how a receiver misbehaves | [`receivers`] |
-//! | what must be true at the end | [`audit`] |
+//! | what is known at the end, and what must be true | [`evidence`], [`audit`] |
 //! | what is remembered when the process is killed | [`logbook`], [`history`] |
 
 pub mod audit;
 pub mod campaign;
 pub mod deliver;
+pub mod evidence;
 pub mod history;
 pub mod interrupt;
 pub mod logbook;

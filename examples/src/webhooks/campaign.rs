@@ -18,8 +18,8 @@ use queue_sqlite::Store;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::audit::{Evidence, Letter, Returned};
 use super::deliver::{KIND, Office, Webhook};
+use super::evidence::{Evidence, Letter, Returned};
 use super::history::History;
 use super::interrupt::Interrupt;
 use super::logbook::{Entry, Logbook};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use queue_core::DeadReason;
 use serde::Serialize;
 
-use super::audit::{Evidence, Fate};
 use super::campaign::{Ending, Shipment};
+use super::evidence::{Evidence, Fate};
 
 /// What became of everything, on one runtime.
 #[derive(Debug, Clone, Serialize)]
