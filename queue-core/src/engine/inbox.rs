@@ -234,11 +234,39 @@ mod tests {
 }
 
 #[cfg(all(test, not(any(queue_loom, queue_shuttle))))]
-mod size {
+mod bounds {
     use super::*;
+    use crate::payload::Payload;
+    use crate::store::DeadLimits;
+    use crate::store::sample::epoch;
 
     #[test]
     fn an_inbox_is_one_cache_line() {
         assert_eq!(size_of::<Inbox>(), 64);
+    }
+
+    /// From the sweep until the next note, too: pushes go on meanwhile.
+    #[test]
+    fn what_was_collected_takes_up_room() {
+        let (numbers, mut spare) = (Numbers::new(), Pile::default());
+        let mut store = Store::new("queue".into(), epoch(), DeadLimits { jobs: 1, bytes: 1 });
+        for (room, sizes, fit) in [
+            ((5, usize::MAX), [0, 1, 2, 3, 4, 5], 5),
+            ((usize::MAX, 9), [0, 1, 2, 3, 4, 5], 4),
+            ((6, 15), [0, 1, 2, 3, 4, 5], 6),
+            ((0, 0), [0; 6], 0),
+        ] {
+            let inbox = Inbox::new(&Notes { room: Some(room), ahead: 0 });
+            let posted = sizes.into_iter().take_while(|size| {
+                let mut content = Content::new(Payload::from(vec![b'x'; *size]));
+                let id = inbox.post(Kind::from_index(0), &mut content, &numbers);
+                inbox.sweep(&mut spare, &mut store);
+                id.is_some()
+            });
+            assert_eq!(posted.count(), fit, "{room:?}");
+        }
+        let closed = Inbox::new(&Notes { room: None, ahead: 0 });
+        let mut content = Content::new(Payload::empty());
+        assert_eq!(closed.post(Kind::from_index(0), &mut content, &numbers), None);
     }
 }
