@@ -241,11 +241,18 @@ impl Core {
 
 impl Channel {
     /// After a change, and still under its lock: hands over what it recorded, and what there is to tell of it.
+    #[inline]
     pub(super) fn hand_over(&self, core: &Core, state: &mut ChannelState, effects: &mut Effects) {
-        if let Some(pump) = core.pump() {
+        if let Some(durable) = &core.durable {
+            self.hand_over_to(durable, state, effects);
+        }
+    }
+
+    fn hand_over_to(&self, durable: &Durable, state: &mut ChannelState, effects: &mut Effects) {
+        if let Some(pump) = &durable.pump {
             pump.set_room(self.index, self.room(state));
         }
-        let (Some(durable), Some(log)) = (&core.durable, &mut state.store.log) else { return };
+        let Some(log) = &mut state.store.log else { return };
         let notes = effects.take_notes().into_iter();
         log.changes.extend(notes.map(|event| Change { record: None, ack: Ack::Publish(Box::new(event)) }));
         if !log.changes.is_empty() {
