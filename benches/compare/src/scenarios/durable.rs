@@ -125,7 +125,8 @@ fn push(settings: Settings) -> Scenario {
     Scenario {
         name: "durable-push",
         about: format!(
-            "{times} pushes of 64 bytes, one after the other, until each is acknowledged; files on {}",
+            "{times} pushes of 64 bytes, one after the other, until each is acknowledged, after as many that are not \
+             measured, so that no file grows; files on {}",
             where_files_are()
         ),
         metrics: &[Metric { name: "p50", unit: "us" }, Metric { name: "p99", unit: "us" }],
