@@ -119,7 +119,7 @@ const DISTANCES: &[(&str, &str)] = &[
         "push-many",
         "A batch saves the locks, the decision whom to wake and the way through the inbox. What is left is what each job \
          needs, however it comes in: its record, its number, its place in the index and in its lane. The last row is what \
-         it takes to write as much to new memory and do nothing else.",
+         it takes to allocate and write as much and do nothing else.",
     ),
     (
         "names/queues",

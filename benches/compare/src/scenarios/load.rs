@@ -188,7 +188,7 @@ pub(super) fn batches(settings: Settings) -> Scenario {
             Contender::new("push_job, 1 byte", move || one_by_one(false)),
             Contender::new("push_many, JSON", move || at_once(true)),
             Contender::new("push, JSON", move || one_by_one(true)),
-            Contender::new("as much into new memory", move || {
+            Contender::new("as much memory, written once", move || {
                 Ok(vec![per_job(floor(batches * BATCH), batches * BATCH)])
             }),
         ],
@@ -196,7 +196,7 @@ pub(super) fn batches(settings: Settings) -> Scenario {
     }
 }
 
-/// What nobody who keeps so many jobs can do without: writes what the queue keeps of each, to memory that is new.
+/// What nobody who keeps so many jobs can do without: allocates and writes as much as the queue keeps of each.
 fn floor(jobs: u64) -> Duration {
     /// Of the size of a record, and as many together.
     type Record = [u64; 11];
