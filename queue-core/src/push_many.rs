@@ -333,7 +333,7 @@ impl fmt::Display for PushManyError {
             }
             Refused::By(Refusal::ShutDown) => f.write_str("the queue is shut down"),
             Refused::By(Refusal::TooLarge) => {
-                let bytes = job.map_or(0, |job| job.content.payload.len());
+                let bytes = job.map_or(0, |job| job.payload().len());
                 write!(f, "a payload of {bytes} bytes is larger than `capacity_bytes`")
             }
             Refused::UnknownQueue => {

@@ -264,7 +264,7 @@ impl Channel {
     pub(super) fn write(&self, core: &Core, state: &mut ChannelState, job: &Submission<'_>) -> Accepted {
         let Content { payload, options } = &*job.content;
         let id = core.numbers.one();
-        let when = options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
+        let when = job.when(core);
         let (promise, receipt) = Receipt::new(|| Err(unanswered()));
         let overrides = options.overrides.as_ref().filter(|overrides| overrides.outlive_push());
         let record = JobRecord {

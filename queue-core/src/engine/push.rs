@@ -21,6 +21,11 @@ pub(crate) struct Submission<'a> {
 }
 
 impl Submission<'_> {
+    /// When the job may run, if it is accepted now.
+    pub(super) fn when(&self, core: &Core) -> When {
+        self.content.options.delay.map_or(When::Now, |delay| When::after(delay, || core.now()))
+    }
+
     /// The job as a store keeps it, with all that it brings.
     fn entry(self, id: JobId) -> Entry {
         let Content { payload, options } = self.content.take();
@@ -233,8 +238,7 @@ impl Channel {
             let Content { payload, options } = job.content;
             state.store.push_plain(id, job.kind, options.priority, payload);
         } else {
-            let delay = job.content.options.delay;
-            let when = delay.map_or(When::Now, |delay| When::after(delay, || core.now()));
+            let when = job.when(core);
             state.store.push(job.entry(id), when);
         }
         core.record(effects, || Event::Pushed(self.info(id, Name::from(name), 0)));

@@ -251,12 +251,14 @@ impl Store {
     }
 
     /// Adds a job: to the back of its lane, or to the wheel.
-    pub(crate) fn push(&mut self, entry: Entry, when: When) {
+    pub(crate) fn push(&mut self, mut entry: Entry, when: When) {
+        let state = if when == When::Now { State::Ready } else { State::Delayed };
+        self.take_in(state, &mut entry.payload);
+        let id = entry.id;
         let key = self.entries.insert(entry);
         // Not before it is where it stays: see `hand_out`.
-        let state = if when == When::Now { State::Ready } else { State::Delayed };
         self.entries[key].set_state(state);
-        self.enter_first(key, state);
+        self.index.insert(id, key);
         self.enter(key, when);
     }
 
@@ -265,10 +267,7 @@ impl Store {
     // Its record is looked up once: each time more was 10 instructions of 205.
     #[inline]
     pub(crate) fn push_plain(&mut self, id: JobId, kind: Kind, priority: Priority, payload: &mut Payload) {
-        self.counts.add(State::Ready, payload.size());
-        if let Some(log) = &mut self.log {
-            log.make_room(payload);
-        }
+        self.take_in(State::Ready, payload);
         let previous = self.lanes.tail(priority);
         let key = if let Some(key) = self.entries.occupy() {
             let entry = &mut self.entries[key];
@@ -283,14 +282,13 @@ impl Store {
         self.index.insert(id, key);
     }
 
-    /// A job is new here.
-    fn enter_first(&mut self, key: u32, state: State) {
-        let entry = &mut self.entries[key];
-        self.counts.add(state, entry.payload.size());
+    /// A job is new here: counts it, and leaves its payload in the journal if it is too much to keep.
+    #[inline]
+    fn take_in(&mut self, state: State, payload: &mut Payload) {
+        self.counts.add(state, payload.size());
         if let Some(log) = &mut self.log {
-            log.make_room(&mut entry.payload);
+            log.make_room(payload);
         }
-        self.index.insert(entry.id, key);
     }
 
     /// Takes the job whose turn it is, for `worker`.
@@ -370,10 +368,9 @@ impl Store {
         step(entry, &mut self.counts, Verb::Done);
         if let Some(log) = &mut self.log {
             log.record(Record::Done { id: lease.id });
-            log.let_go(&entry.payload);
         }
+        let left = strip(entry, &mut self.log);
         // Most jobs leave nothing.
-        let left = (entry.payload.take_shared(), entry.extras.take());
         if left.0.is_some() || left.1.is_some() {
             leftovers.push(left);
         }
@@ -627,10 +624,7 @@ impl Store {
     #[inline]
     fn release(&mut self, key: u32) -> Leftovers {
         let entry = &mut self.entries[key];
-        if let Some(log) = &mut self.log {
-            log.let_go(&entry.payload);
-        }
-        let leftovers = (entry.payload.take_shared(), entry.extras.take());
+        let leftovers = strip(entry, &mut self.log);
         self.index.remove(entry.id);
         self.entries.release(key);
         leftovers
@@ -667,6 +661,15 @@ fn step(entry: &mut Entry, counts: &mut Counts, verb: Verb) {
     entry.set_state(to);
     counts.remove(from, bytes);
     counts.add(to, bytes);
+}
+
+/// Takes what is to be dropped out of a record that is about to be freed.
+#[inline]
+fn strip(entry: &mut Entry, log: &mut Option<Box<Log>>) -> Leftovers {
+    if let Some(log) = log {
+        log.let_go(&entry.payload);
+    }
+    (entry.payload.take_shared(), entry.extras.take())
 }
 
 #[cold]
