@@ -146,13 +146,13 @@ impl<R: Runtime> Worker<R> {
             let name = name.or_else(|| self.core.kind_name(kind)).unwrap_or_else(|| "".into());
             return Poll::Ready(Some(self.no_handler(name)));
         };
-        let own = self.places.bring(kind, handler, || self.core.channel(self.channel).config().timeout);
-        let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout).or(own.timeout);
+        self.places.bring(kind, handler, || self.core.channel(self.channel).config().timeout);
+        let timeout = overrides.as_ref().and_then(|overrides| overrides.timeout).or(self.places.timeout);
         let deadline = timeout.and_then(|timeout| self.core.now().checked_add(timeout));
         // Neither it nor its answer is moved on the way: see "what was just put together" in ARCHITECTURE.md. 8 ns of 78.
         let context = self.seat.slot.attempt();
         let job = &mut Some(Job {
-            name: own.name.clone(),
+            name: self.places.name.clone(),
             attempt: lease.attempt,
             id: lease.id,
             priority,
@@ -170,7 +170,7 @@ impl<R: Runtime> Worker<R> {
         current::enter(&self.core, lease.id);
         // What is taken out of it is dropped there: to look again for something to drop was 22 instructions.
         let answer = &mut *ManuallyDrop::new(Poll::Pending);
-        span.in_scope(|| first_poll(own.place(), &handler.function, job, cx, answer));
+        span.in_scope(|| first_poll(self.places.first(), &handler.function, job, cx, answer));
         if let (Poll::Ready(Ok(Outcome::Done)), None) = (&*answer, &overrides) {
             current::leave();
             return Poll::Ready(Some(Ending::Done));
@@ -187,12 +187,10 @@ impl<R: Runtime> Worker<R> {
 
     /// Polls the handler's future again.
     fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        let (Some(running), Some(place)) = (&mut self.running, self.places.current()) else {
-            return self.poll_loading(cx);
-        };
+        let Some(running) = &mut self.running else { return self.poll_loading(cx) };
         current::enter(&self.core, running.lease.id);
         let mut answer = Poll::Pending;
-        let polled = running.span.in_scope(|| catch(|| place.poll(cx, &mut answer)));
+        let polled = running.span.in_scope(|| catch(|| self.places.first().poll(cx, &mut answer)));
         match (polled, answer) {
             (Ok(()), Poll::Ready(result)) => Poll::Ready(self.end(result)),
             (Err(panicked), _) => Poll::Ready(self.end(Err(panicked.into()))),
@@ -224,9 +222,9 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn drop_future(&mut self) {
-        if let (Some(running), Some(place)) = (&self.running, self.places.current()) {
+        if let Some(running) = &self.running {
             current::enter(&self.core, running.lease.id);
-            running.span.in_scope(|| clear(place));
+            running.span.in_scope(|| clear(self.places.first()));
         }
     }
 
@@ -299,7 +297,7 @@ impl<R: Runtime> Worker<R> {
 
     #[cold]
     fn replace_table(&mut self, version: u64) {
-        self.places.forget_kinds();
+        self.places.forget_kind();
         drop_snapshot(std::mem::replace(&mut self.table, self.handlers.snapshot()));
         self.version = Some(version);
     }

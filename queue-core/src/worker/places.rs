@@ -10,13 +10,9 @@ use crate::registry::Kind;
 
 /// Places for the types of the handlers that ran last, the latest first: kinds whose handlers are of one type, as those that
 /// are made in a loop, take turns in one. All but the first are empty.
-pub(super) struct Places<M: Mode>(Vec<Own<M>>);
-
-/// What a worker has to itself of handlers of one type.
-pub(super) struct Own<M: Mode> {
-    of: TypeId,
-    place: PlaceOf<M>,
-    /// Which of them ran last, and what is known of it.
+pub(super) struct Places<M: Mode> {
+    by_type: Vec<(TypeId, PlaceOf<M>)>,
+    /// Which kind the first one is for now, and what is known of it.
     kind: Kind,
     pub(super) name: Name,
     pub(super) timeout: Option<Duration>,
@@ -27,12 +23,12 @@ const KEPT: usize = 8;
 
 impl<M: Mode> Places<M> {
     pub(super) fn new() -> Self {
-        Self(Vec::new())
+        Self { by_type: Vec::new(), kind: Kind::UNKNOWN, name: "".into(), timeout: None }
     }
 
-    /// Where the last attempt began.
-    pub(super) fn current(&mut self) -> Option<Pin<&mut M::Place>> {
-        self.0.first_mut().map(Own::place)
+    /// Where the current attempt runs, or the last one ran. There must have been one.
+    pub(super) fn first(&mut self) -> Pin<&mut M::Place> {
+        self.by_type[0].1.as_mut()
     }
 
     /// Brings the place for this kind to the front. Its attempts may take as long as the handler says, or else `timeout`.
@@ -42,37 +38,28 @@ impl<M: Mode> Places<M> {
         kind: Kind,
         handler: &Handler<M>,
         timeout: impl FnOnce() -> Option<Duration>,
-    ) -> &mut Own<M> {
-        if self.0.first().is_none_or(|own| own.kind != kind) {
+    ) {
+        if self.kind != kind {
             self.find(handler);
-            let own = &mut self.0[0];
-            own.kind = kind;
-            own.name.clone_from(&handler.name);
-            own.timeout = handler.timeout.or(timeout());
+            self.kind = kind;
+            self.name.clone_from(&handler.name);
+            self.timeout = handler.timeout.or(timeout());
         }
-        &mut self.0[0]
     }
 
     fn find(&mut self, handler: &Handler<M>) {
-        let of = handler.function.type_id();
-        let found = self.0.iter().position(|own| own.of == of);
+        let wanted = handler.function.type_id();
+        let found = self.by_type.iter().position(|(of, _)| *of == wanted);
         let at = found.unwrap_or_else(|| {
-            self.0.truncate(KEPT - 1);
-            let place = (handler.make_place)();
-            self.0.push(Own { of, place, kind: Kind::UNKNOWN, name: handler.name.clone(), timeout: None });
-            self.0.len() - 1
+            self.by_type.truncate(KEPT - 1);
+            self.by_type.push((wanted, (handler.make_place)()));
+            self.by_type.len() - 1
         });
-        self.0.swap(0, at);
+        self.by_type.swap(0, at);
     }
 
     /// Other handlers may be registered now.
-    pub(super) fn forget_kinds(&mut self) {
-        self.0.iter_mut().for_each(|own| own.kind = Kind::UNKNOWN);
-    }
-}
-
-impl<M: Mode> Own<M> {
-    pub(super) fn place(&mut self) -> Pin<&mut M::Place> {
-        self.place.as_mut()
+    pub(super) fn forget_kind(&mut self) {
+        self.kind = Kind::UNKNOWN;
     }
 }
